@@ -1,0 +1,1 @@
+"""Departments tell each other of record changes once, and can prove it."""
