@@ -1,0 +1,74 @@
+# Everything a person or CI does here. Needs python3 (3.11 or newer) and make; the rest is fetched on first use.
+#
+#   make demo                              the main job, on the embedded broker and SQLite
+#   make demo BROKER=kafka STORE=postgres  the same on a real Apache Kafka and PostgreSQL, which it starts itself
+#   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
+#   make lint | format | lock | jars | clean
+
+PYTHON ?= python3
+BROKER ?= embedded
+STORE ?= sqlite
+DEMO_OPTIONS ?=
+TESTS ?=
+PYTEST_OPTIONS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock jars system-packages clean
+# A recipe that failed half way must not leave a file that looks done.
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 7
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml tools/setup.sh tools/uv.lock
+	@PYTHON="$(PYTHON)" tools/setup.sh
+
+demo: $(READY)
+	@$(if $(filter kafka postgres,$(BROKER) $(STORE)),tools/system-packages.sh,:)
+	@$(BIN)/tellonce demo --broker $(BROKER) --store $(STORE) $(DEMO_OPTIONS)
+
+# The jars come before the tests, where a slow fetch is no test's time. Where they cannot be had, the tests say so.
+test: $(READY) system-packages
+	@$(BIN)/python -m tellonce.testing.kafka_jars >/dev/null || true
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+
+system-packages:
+	@tools/system-packages.sh
+
+# All checkers run even if one complains: a person wants the whole list.
+lint: $(READY)
+	@status=0; \
+	for check in \
+		"ruff check ." \
+		"ruff format --check ." \
+		"mypy" \
+		"pyright" \
+		"lint-imports --no-cache" \
+		"interrogate --quiet src producers consumers" \
+		"interrogate --quiet --ignore-module --whitelist-regex ^test_ tests"; \
+	do \
+		echo "== $$check"; \
+		$(BIN)/$$check || status=1; \
+	done; \
+	exit $$status
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	@test -x .tools/bin/uv || PYTHON="$(PYTHON)" tools/setup.sh
+	@UPGRADE="$(UPGRADE)" tools/lock.sh
+
+jars: $(READY) system-packages
+	@$(BIN)/python -m tellonce.testing.kafka_jars
+
+# The fetched jars stay: they are in the user's cache folder, which other checkouts share.
+clean:
+	rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

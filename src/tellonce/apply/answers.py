@@ -1,0 +1,69 @@
+"""A department's answers to inquiries, from its ledger, each true at the position the stream has reached."""
+
+from collections import defaultdict
+
+from sqlalchemy import Connection
+
+from tellonce.apply.ledger import Ledger
+from tellonce.apply.subscription import SubscribedView
+from tellonce.control.messages import Answer, BucketSum, Inquiry, PageEntry
+from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
+from tellonce.storage.database import clock_ms
+
+__all__ = ["answer_inquiry"]
+
+_CHUNK = 1_000
+
+
+def answer_inquiry(connection: Connection, subscribed: SubscribedView, inquiry: Inquiry) -> Answer | None:
+    """Gives the department's answer, all of it read in one state of the database; nothing if it never read the stream."""
+    stream = Ledger(connection, subscribed.name).stream(inquiry.partition)
+    if stream is None:
+        return None
+    sums, entries, next_after = _collect(connection, subscribed, inquiry)
+    return Answer(
+        inquiry_id=inquiry.inquiry_id,
+        department=subscribed.department,
+        view=subscribed.name,
+        partition=inquiry.partition,
+        epoch=stream.position.epoch,
+        position=stream.position.contiguous,
+        buckets=tuple(BucketSum(bucket=b, sum=to_hex(s), count=n) for b, (s, n) in sorted(sums.items())),
+        records=tuple(entries),
+        next_after=next_after,
+        at_ms=clock_ms(connection),
+    )
+
+
+def _collect(
+    connection: Connection, subscribed: SubscribedView, inquiry: Inquiry
+) -> tuple[dict[int, tuple[int, int]], list[PageEntry], str]:
+    ledger = Ledger(connection, subscribed.name)
+    wanted = set(inquiry.buckets)
+    reasons = ledger.parked_reasons() if inquiry.ask == "records" else {}
+    sums: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    entries: list[PageEntry] = []
+    after = inquiry.after
+    while chunk := ledger.entries_after(inquiry.partition, after, _CHUNK):
+        after = chunk[-1].pseudonym
+        for entry in chunk:
+            bucket = bucket_of(entry.pseudonym, subscribed.view.buckets)
+            if inquiry.ask == "buckets":
+                if entry.digest is not None:
+                    total, count = sums[bucket]
+                    sums[bucket] = ((total + from_hex(entry.digest)) % MODULUS, count + 1)
+            elif not wanted or bucket in wanted:
+                if len(entries) == inquiry.limit:
+                    return sums, entries, entries[-1].pseudonym
+                entries.append(
+                    PageEntry(
+                        pseudonym=entry.pseudonym,
+                        epoch=entry.epoch,
+                        version=entry.version,
+                        sequence=entry.sequence,
+                        digest=entry.digest,
+                        state=entry.state,
+                        reason=reasons.get(entry.pseudonym),
+                    )
+                )
+    return sums, entries, ""

@@ -1,0 +1,242 @@
+"""The applier: one department's subscribed views, applied to its own tables until it is told to stop."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Engine
+
+from tellonce.apply.answers import answer_inquiry
+from tellonce.apply.ledger import Ledger
+from tellonce.apply.parked import due
+from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
+from tellonce.apply.subscription import SubscribedView
+from tellonce.apply.sweep import sweep_rows, sweep_stream
+from tellonce.apply.transaction import Applied, PositionMovedError, retry_parked
+from tellonce.avro import Catalogue
+from tellonce.control.messages import Answer, Attestation, Inquiry, Order
+from tellonce.kafka.group import GroupReader, ReadMessage, Start
+from tellonce.storage.database import reading
+
+__all__ = ["Applier", "ApplierPorts", "ApplierSettings"]
+
+_log = structlog.get_logger()
+
+_RETRY_SECONDS = 1.0
+_CHUNK_SECONDS = 0.2
+
+StreamId = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplierPorts:
+    """What an applier says and is asked: every function sends or gives at once and in order."""
+
+    attest: Callable[[Attestation], None]
+    answer: Callable[[Answer], None]
+    order: Callable[[Order], None]
+    inquiries: Callable[[], Sequence[Inquiry]]
+    flush: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplierSettings:
+    """How an applier works. After a whole sweep it rests for `sweep_interval_seconds`."""
+
+    department: str
+    sweep_interval_seconds: float = 600.0
+
+
+class Applier:
+    """Applies, retries, attests, answers and sweeps, one thing at a time. Not thread-safe."""
+
+    def __init__(
+        self,
+        settings: ApplierSettings,
+        engine: Engine,
+        views: Sequence[SubscribedView],
+        catalogue: Catalogue,
+        make_reader: Callable[["Applier"], GroupReader],
+        ports: ApplierPorts,
+        *,
+        on_applied: Callable[[SubscribedView, Applied], None] = lambda _view, _applied: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`make_reader` gives the reader, with this applier's `start_of`, `forget` and `stop_reading` as its callbacks."""
+        self._settings = settings
+        self._engine = engine
+        self._views = {view.view.topic: view for view in views}
+        self._by_name = {view.name: view for view in views}
+        self._catalogue = catalogue
+        self._ports = ports
+        self._on_applied = on_applied
+        self._monotonic = monotonic
+        self._streams: dict[StreamId, StreamApplier] = {}
+        self._repeat: list[Attestation] = []
+        self._retried_at = self._swept_at = self._chunk_at = float("-inf")
+        self._sweeping: list[Callable[[], bool]] = []
+        self._log = _log.bind(department=settings.department)
+        self._reader = make_reader(self)
+
+    def start_of(self, partition: StreamId) -> Start:
+        """Gives where the database says that a partition is to be read from, and repeats its newest attestation."""
+        topic, number = partition
+        row = load_stream(self._engine, self._views[topic].name, number)
+        self._streams[partition] = StreamApplier(self._engine, self._views[topic], self._catalogue, row)
+        if row.attestation is not None:
+            self._repeat.append(Attestation.model_validate_json(row.attestation))
+        if row.stopped is not None:
+            stop_stream(self._engine, row.view, number, None)
+        return row.position.offset, row.position.leader_epoch
+
+    def forget(self, partition: StreamId) -> None:
+        """Drops what is in hand of a partition that was taken away."""
+        self._streams.pop(partition, None)
+
+    def stop_reading(self, partition: StreamId, sentence: str) -> None:
+        """Stops one stream, whose log no longer holds the place that the database has reached."""
+        topic, number = partition
+        stop_stream(self._engine, self._views[topic].name, number, sentence)
+        self._streams.pop(partition, None)
+        self._log.error("stream_stopped", view=self._views[topic].name, partition=number, why=sentence)
+
+    def turn(self) -> bool:
+        """Does what there is to do once, and tells whether there was anything.
+
+        Raises:
+            RetryableError: database or broker is away; what was in hand is kept and tried again.
+        """
+        self._take(self._reader.poll())
+        did = self._apply()
+        did |= self._answer()
+        did |= self._retry()
+        # Under a load that never ends the sweep still has its turn, five chunks a second.
+        if not did or self._monotonic() - self._chunk_at >= _CHUNK_SECONDS:
+            self._chunk_at = self._monotonic()
+            did |= self._sweep()
+        while self._repeat:
+            self._ports.attest(self._repeat[0])
+            self._repeat.pop(0)
+        self._ports.flush()
+        return did
+
+    def is_done(self) -> bool:
+        """Tells whether every assigned partition was read and applied to its end, and a sweep has been through."""
+        return (
+            self._reader.is_at_end()
+            and not any(stream.waiting for stream in self._streams.values())
+            and not self._sweeping
+            and self._swept_at > float("-inf")
+        )
+
+    def pause(self) -> None:
+        """Keeps the place in the group while the database is away."""
+        self._reader.pause()
+
+    def close(self) -> None:
+        """Leaves the group; what was in hand is read again next time."""
+        self._reader.close()
+
+    def _take(self, messages: Mapping[StreamId, Sequence[ReadMessage]]) -> None:
+        for partition, some in messages.items():
+            if partition in self._streams:
+                self._streams[partition].add(some)
+
+    def _apply(self) -> bool:
+        offsets: dict[StreamId, int] = {}
+        for partition, stream in list(self._streams.items()):
+            view = self._views[partition[0]]
+            try:
+                applied = stream.apply_next(lambda p=partition: self._reader.high_watermark(p))
+            except PositionMovedError:
+                self._log.warning("position_moved", view=view.name, partition=partition[1])
+                self._reader.seek(partition, self.start_of(partition))
+                continue
+            if applied is not None:
+                self._say(view, partition[1], applied)
+                offsets[partition] = stream.position.offset
+        self._reader.commit(offsets)
+        return bool(offsets)
+
+    def _say(self, view: SubscribedView, partition: int, applied: Applied) -> None:
+        if applied.attestation is not None:
+            self._ports.attest(applied.attestation)
+        if any(applied.outcomes.values()):
+            counts = {name: count for name, count in applied.outcomes.items() if count}
+            self._log.info("changes_applied", view=view.name, partition=partition, parked_by_reason=applied.parked, **counts)
+        self._on_applied(view, applied)
+
+    def _answer(self) -> bool:
+        inquiries = self._ports.inquiries()
+        for inquiry in inquiries:
+            view = self._by_name.get(inquiry.view)
+            if view is None or self._settings.department not in inquiry.departments:
+                continue
+            with reading(self._engine) as connection:
+                answer = answer_inquiry(connection, view, inquiry)
+            if answer is not None:
+                self._ports.answer(answer)
+        return bool(inquiries)
+
+    def _retry(self) -> bool:
+        now = self._monotonic()
+        if now - self._retried_at < _RETRY_SECONDS:
+            return False
+        self._retried_at = now
+        did = False
+        for view in self._by_name.values():
+            with reading(self._engine) as connection:
+                is_complete = Ledger(connection, view.name).is_complete(view.view.partitions)
+                waiting = due(connection, view.name, is_complete=is_complete)
+            for partition, incoming in waiting.items():
+                if (view.view.topic, partition) in self._streams:
+                    applied = retry_parked(self._engine, view, self._catalogue, partition, incoming)
+                    self._say(view, partition, applied)
+                    did = True
+                    if not applied.parked:
+                        self._retried_at = float("-inf")
+        return did
+
+    def _sweep(self) -> bool:
+        if not self._sweeping:
+            if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
+                return False
+            self._sweeping = [
+                *(lambda v=self._views[topic], n=number: self._sweep_stream(v, n) for topic, number in self._streams),
+                *(lambda v=view: self._sweep_rows(v) for view in self._by_name.values()),
+            ]
+        if self._sweeping and self._sweeping[0]():
+            self._sweeping.pop(0)
+            if not self._sweeping:
+                self._swept_at = self._monotonic()
+        return True
+
+    def _sweep_stream(self, view: SubscribedView, partition: int) -> bool:
+        swept = sweep_stream(self._engine, view, partition)
+        if swept.attestation is not None:
+            self._ports.attest(swept.attestation)
+        if swept.changed:
+            self._log.warning("rows_changed_behind_applier", view=view.name, partition=partition, records=swept.changed)
+        return swept.finished
+
+    def _sweep_rows(self, view: SubscribedView) -> bool:
+        swept = sweep_rows(self._engine, view)
+        if swept.found:
+            self._ports.order(self._order_for_itself(view, swept.found))
+            self._log.info("rows_turned_up", view=view.name, records=len(swept.found))
+        return swept.finished
+
+    def _order_for_itself(self, view: SubscribedView, pseudonyms: Sequence[str]) -> Order:
+        return Order(
+            view=view.name,
+            partition=0,
+            order_id=uuid4().hex,
+            action="repair",
+            pseudonyms=tuple(pseudonyms),
+            departments=(self._settings.department,),
+            by=self._settings.department,
+            reason="a row turned up for a record that had none",
+            at_ms=int(time.time() * 1000),
+        )

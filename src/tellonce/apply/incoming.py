@@ -1,0 +1,106 @@
+"""From Kafka messages of one stream to the newest event of each record, and the stream's next position."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from tellonce.apply.subscription import SubscribedView
+from tellonce.avro import Catalogue
+from tellonce.kafka.group import ReadMessage
+from tellonce.model.change import ChangeEvent, Operation
+from tellonce.model.digest import pseudonym_of
+from tellonce.model.errors import PoisonMessageError
+from tellonce.model.position import Header, PositionTracker, parse_header
+
+__all__ = ["Batch", "Incoming", "decode_incoming", "read_batch"]
+
+_log = structlog.get_logger()
+
+MARKER_PREFIX = b"marker:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """The newest event of one record, still as bytes."""
+
+    pseudonym: str
+    header: Header
+    payload: bytes
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Epoch, version and sequence: the newest of two events of one record is the one with the greater order."""
+        return self.header.epoch, self.header.version, self.header.sequence
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What one transaction applies of one stream."""
+
+    newest: dict[str, Incoming] = field(default_factory=dict)
+    superseded: int = 0
+    messages: int = 0
+    complete_epoch: int = 0
+    attestable: bool = False
+
+
+def read_batch(
+    messages: Sequence[ReadMessage], tracker: PositionTracker, high_watermark: Callable[[], int]
+) -> Batch:
+    """Takes messages into account and gives the newest event of each record among them.
+
+    Tombstones and messages that are none of ours pass without effect.
+    """
+    batch = Batch()
+    for message in messages:
+        batch.messages += 1
+        header = _header_of(message)
+        if header is None or message.key is None or message.value is None:
+            tracker.skip(message.offset, message.leader_epoch)
+            continue
+        is_current = tracker.observe(header, message.offset, message.leader_epoch, high_watermark)
+        if message.key.startswith(MARKER_PREFIX):
+            # A marker of version 1 stands behind all records of its epoch's snapshot.
+            if is_current and header.version == 1:
+                batch.complete_epoch = header.epoch
+            continue
+        incoming = Incoming(pseudonym=message.key.decode("ascii", "replace"), header=header, payload=message.value)
+        known = batch.newest.get(incoming.pseudonym)
+        if not is_current or (known is not None and known.order >= incoming.order):
+            batch.superseded += 1
+            continue
+        batch.superseded += known is not None
+        batch.newest[incoming.pseudonym] = incoming
+    batch.attestable = tracker.may_attest
+    return batch
+
+
+def _header_of(message: ReadMessage) -> Header | None:
+    if message.value is None:
+        return None
+    try:
+        return parse_header(message.header or b"")
+    except ValueError:
+        _log.warning("foreign_message_skipped", offset=message.offset)
+        return None
+
+
+def decode_incoming(subscribed: SubscribedView, catalogue: Catalogue, incoming: Incoming) -> ChangeEvent:
+    """Gives the event of a message whose bytes, header and key agree.
+
+    Raises:
+        PoisonMessageError: they do not, or the bytes are of no schema that this service knows.
+    """
+    event = catalogue.decode(incoming.payload, view=subscribed.name, with_before=False)
+    header = incoming.header
+    if (event.epoch, event.version, event.sequence) != (header.epoch, header.version, header.sequence):
+        msg = "the event's epoch, version and sequence are not those of its header; the message was changed on its way"
+        raise PoisonMessageError(msg, reason="header_mismatch")
+    if event.view != subscribed.name or event.op is Operation.MARKER:
+        msg = f"expected an event of {subscribed.name}, found one of another view or of none"
+        raise PoisonMessageError(msg, reason="wrong_view")
+    if pseudonym_of(subscribed.keys.pseudonym, event.record_key) != incoming.pseudonym:
+        msg = "the message's key does not stand for the event's record; is the pseudonym key the authority's?"
+        raise PoisonMessageError(msg, reason="key_mismatch")
+    return event

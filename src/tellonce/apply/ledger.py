@@ -1,0 +1,263 @@
+"""The applied ledger of one department: what it holds of each record, by which rows, and what is parked.
+
+The stream's sum and counts move with the entries, in the same transaction, under the lock of the position's row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, Table, delete, select, update
+
+from tellonce.model.digest import MODULUS, from_hex, to_hex
+from tellonce.model.divergence import RecordState
+from tellonce.model.errors import InvariantError
+from tellonce.model.position import Position, parse_ranges, render_ranges
+from tellonce.storage.bound_table import RowKey
+from tellonce.storage.statements import in_slices, insert_if_absent, select_by_keys, upsert
+from tellonce.storage.tables import own_tables
+
+__all__ = ["COUNTED", "OUTCOMES", "Entry", "Ledger", "StreamRow"]
+
+COUNTED = (RecordState.HELD, RecordState.OUT_OF_SCOPE, RecordState.PARKED, RecordState.AMBIGUOUS)
+"""The states whose records are counted per stream; deleted ones are not."""
+
+OUTCOMES = ("applied", "superseded", "out_of_scope", "parked")
+"""The terminal states of events, of which every event reaches one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the department's ledger says of one record.
+
+    `event_digest` is of the newest event; `row_digest` of the row as it was last read back, if there is one.
+    """
+
+    pseudonym: str
+    record_key: str
+    partition: int
+    epoch: int
+    version: int
+    sequence: int
+    event_digest: str | None
+    row_digest: str | None
+    state: RecordState
+
+    @property
+    def digest(self) -> str | None:
+        """What the record adds to the stream's sum."""
+        if self.state is RecordState.OUT_OF_SCOPE:
+            return self.event_digest
+        return self.row_digest if self.state in (RecordState.HELD, RecordState.PARKED) else None
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamRow:
+    """A stream's row at the department: position, sum and counts; changed in memory, saved at the transaction's end."""
+
+    view: str
+    partition: int
+    position: Position
+    complete_epoch: int
+    sum: int
+    count: int
+    states: dict[RecordState, int]
+    outcomes: dict[str, int]
+    attestable: bool
+    attestation: str | None
+    stopped: str | None
+
+    def move(self, old: Entry | None, new: Entry | None) -> None:
+        """Takes a record's old entry out of sum and counts and puts the new one in."""
+        for entry, sign in ((old, -1), (new, 1)):
+            if entry is None:
+                continue
+            if entry.digest is not None:
+                self.sum = (self.sum + sign * from_hex(entry.digest)) % MODULUS
+                self.count += sign
+            if entry.state in self.states:
+                self.states[entry.state] += sign
+
+
+class Ledger:
+    """The ledger of one view in one database, used inside a transaction of the caller's."""
+
+    def __init__(self, connection: Connection, view: str) -> None:
+        self._connection = connection
+        self._view = view
+        self._own = own_tables(connection.dialect.name)
+
+    def stream(self, partition: int, *, lock: bool = False) -> StreamRow | None:
+        """Gives a stream's row, with `lock` locked until the transaction ends; nothing if it was never read."""
+        table = self._own.position
+        statement = select(table).where(table.c.view == self._view, table.c.partition == partition)
+        row = self._connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+        return None if row is None else _stream_row(row)
+
+    def lock_or_create_stream(self, partition: int) -> StreamRow:
+        """Gives a stream's row, locked; a stream that was never read begins at its first offset."""
+        found = self.stream(partition, lock=True)
+        if found is None:
+            zeros = ("offset", "epoch", "complete_epoch", "highest", "wait_until", "count", *COUNTED, *(f"{o}_events" for o in OUTCOMES))
+            row: dict[str, object] = {str(name): 0 for name in zeros}
+            row |= {"view": self._view, "partition": partition, "leader_epoch": -1, "missing": "", "sum": to_hex(0)}
+            insert_if_absent(self._connection, self._own.position, [{**row, "attestable": False}])
+            found = self.stream(partition, lock=True)
+        if found is None:
+            msg = f"expected a row for {self._view} partition {partition} just made, found none"
+            raise InvariantError(msg, view=self._view, partition=partition)
+        return found
+
+    def save_stream(self, stream: StreamRow) -> None:
+        """Writes a locked stream's row back."""
+        table = self._own.position
+        position = stream.position
+        values: dict[str, object] = {
+            "offset": position.offset,
+            "leader_epoch": position.leader_epoch,
+            "epoch": position.epoch,
+            "highest": position.highest,
+            "missing": render_ranges(position.missing),
+            "wait_until": position.wait_until,
+            "sum": to_hex(stream.sum),
+            "count": stream.count,
+            "complete_epoch": stream.complete_epoch,
+            "attestable": stream.attestable,
+            "attestation": stream.attestation,
+            "stopped": stream.stopped,
+        }
+        values |= {str(state): count for state, count in stream.states.items()}
+        values |= {f"{outcome}_events": count for outcome, count in stream.outcomes.items()}
+        self._connection.execute(
+            update(table).where(table.c.view == stream.view, table.c.partition == stream.partition).values(values)
+        )
+
+    def entries(self, pseudonyms: Sequence[str]) -> dict[str, Entry]:
+        """Gives the entries of those records that the ledger knows."""
+        table = self._own.applied
+        found = select_by_keys(
+            self._connection, select(table).where(table.c.view == self._view), table.c.pseudonym, pseudonyms
+        )
+        return {entry.pseudonym: entry for entry in map(_entry, found)}
+
+    def entries_after(self, partition: int, after: str, limit: int) -> list[Entry]:
+        """Gives the next entries of a stream in the order of their pseudonyms."""
+        table = self._own.applied
+        statement = (
+            select(table)
+            .where(table.c.view == self._view, table.c.partition == partition, table.c.pseudonym > after)
+            .order_by(table.c.pseudonym)
+            .limit(limit)
+        )
+        return [_entry(row) for row in self._connection.execute(statement)]
+
+    def parked_reasons(self) -> dict[str, str]:
+        """Gives why records are parked, by record."""
+        table = self._own.parked
+        rows = self._connection.execute(select(table.c.pseudonym, table.c.reason).where(table.c.view == self._view))
+        return {str(pseudonym): str(reason) for pseudonym, reason in rows}
+
+    def save_entries(self, entries: Sequence[Entry]) -> None:
+        """Writes entries; an entry that is newer in the database stays."""
+        table = self._own.applied
+        names = Entry.__slots__
+        rows = [{"view": self._view, **{name: getattr(entry, name) for name in names}} for entry in entries]
+        upsert(self._connection, table, rows)
+
+    def links(self, pseudonyms: Sequence[str]) -> dict[str, list[RowKey]]:
+        """Gives the keys of the rows that each record is linked to."""
+        table = self._own.linked_row
+        found: dict[str, list[RowKey]] = {}
+        statement = select(table.c.pseudonym, table.c.row_key).where(table.c.view == self._view)
+        for pseudonym, row_key in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
+            found.setdefault(str(pseudonym), []).append(str(row_key))
+        return found
+
+    def linked_to(self, row_keys: Sequence[RowKey]) -> dict[RowKey, str]:
+        """Gives the records that rows are linked to, by row."""
+        table = self._own.linked_row
+        statement = select(table.c.row_key, table.c.pseudonym).where(table.c.view == self._view)
+        rows = select_by_keys(self._connection, statement, table.c.row_key, row_keys)
+        return {str(row_key): str(pseudonym) for row_key, pseudonym in rows}
+
+    def save_links(self, links: Mapping[str, Sequence[RowKey]]) -> None:
+        """Replaces the links of records; an empty list leaves a record without rows."""
+        table = self._own.linked_row
+        self._delete(table, list(links))
+        rows = [
+            {"view": self._view, "row_key": key, "pseudonym": pseudonym}
+            for pseudonym, keys in links.items()
+            for key in keys
+        ]
+        upsert(self._connection, table, rows)
+
+    def hashes(self, pseudonyms: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Gives the match hashes that are kept of records."""
+        table = self._own.match_hash
+        statement = select(table.c.pseudonym, table.c.hash).where(table.c.view == self._view)
+        found: dict[str, set[str]] = {}
+        for pseudonym, value in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
+            found.setdefault(str(pseudonym), set()).add(str(value))
+        return {pseudonym: frozenset(values) for pseudonym, values in found.items()}
+
+    def sharing(self, hashes: Sequence[str]) -> dict[str, set[str]]:
+        """Gives the records that a match hash may stand for, by hash."""
+        table = self._own.match_hash
+        statement = select(table.c.hash, table.c.pseudonym).where(table.c.view == self._view)
+        found: dict[str, set[str]] = {}
+        for value, pseudonym in select_by_keys(self._connection, statement, table.c.hash, hashes):
+            found.setdefault(str(value), set()).add(str(pseudonym))
+        return found
+
+    def save_hashes(self, hashes: Mapping[str, frozenset[str]]) -> None:
+        """Replaces the match hashes of records."""
+        table = self._own.match_hash
+        self._delete(table, list(hashes))
+        rows = [
+            {"view": self._view, "hash": value, "pseudonym": pseudonym}
+            for pseudonym, values in hashes.items()
+            for value in sorted(values)
+        ]
+        insert_if_absent(self._connection, table, rows)
+
+    def is_complete(self, partitions: int) -> bool:
+        """Tells whether the end of the present epoch's snapshot was passed in every stream of the view."""
+        table = self._own.position
+        rows = self._connection.execute(
+            select(table.c.epoch, table.c.complete_epoch).where(table.c.view == self._view)
+        ).all()
+        return len(rows) >= partitions and all(0 < epoch == complete for epoch, complete in rows)
+
+    def _delete(self, table: Table, pseudonyms: Sequence[str]) -> None:
+        for some in in_slices(pseudonyms):
+            self._connection.execute(
+                delete(table).where(table.c.view == self._view, table.c.pseudonym.in_(some))
+            )
+
+
+def _entry(row: Row[*tuple[object, ...]]) -> Entry:
+    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    return Entry(**{name: known[name] for name in Entry.__slots__ if name != "state"}, state=RecordState(known["state"]))
+
+
+def _stream_row(row: Row[*tuple[object, ...]]) -> StreamRow:
+    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    return StreamRow(
+        view=known["view"],
+        partition=known["partition"],
+        position=Position(
+            offset=known["offset"],
+            leader_epoch=known["leader_epoch"],
+            epoch=known["epoch"],
+            highest=known["highest"],
+            missing=parse_ranges(known["missing"]),
+            wait_until=known["wait_until"],
+        ),
+        complete_epoch=known["complete_epoch"],
+        sum=from_hex(known["sum"]),
+        count=known["count"],
+        states={state: known[str(state)] for state in COUNTED},
+        outcomes={outcome: known[f"{outcome}_events"] for outcome in OUTCOMES},
+        attestable=bool(known["attestable"]),
+        attestation=known["attestation"],
+        stopped=known["stopped"],
+    )

@@ -1,0 +1,304 @@
+"""A field's Avro type, reduced to the closed list of types that a view may carry.
+
+The list is short on purpose: each type has one meaning in every department's database, one canonical form for digests,
+and a decoder whose cost is bounded by the bytes it is given.
+Everything else is refused here, once, where a person still reads the message.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast
+
+from tellonce.avro.fields import FieldSpec, Kind
+from tellonce.avro.jsonvalue import Json, JsonObject
+from tellonce.avro.values import ValueShape, Wire, default_from_json
+from tellonce.model.change import Value
+
+__all__ = ["FieldShape", "Refused", "camel_case", "read_fields"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# PostgreSQL's own limit on a declared NUMERIC; it also bounds what one decimal can cost a reader.
+_MAX_PRECISION = 1000
+
+_LOGICAL = {
+    ("int", "date"): Wire.DATE,
+    ("long", "timestamp-millis"): Wire.INSTANT,
+    ("bytes", "decimal"): Wire.DECIMAL,
+}
+_PLAIN = {
+    "string": Wire.TEXT,
+    "int": Wire.INT,
+    "long": Wire.LONG,
+    "boolean": Wire.BOOLEAN,
+    "bytes": Wire.BYTES,
+}
+_KINDS = {
+    Wire.TEXT: Kind.TEXT,
+    Wire.ENUM: Kind.TEXT,
+    Wire.INT: Kind.INTEGER,
+    Wire.LONG: Kind.INTEGER,
+    Wire.BOOLEAN: Kind.BOOLEAN,
+    Wire.BYTES: Kind.BYTES,
+    Wire.DECIMAL: Kind.DECIMAL,
+    Wire.DATE: Kind.DATE,
+    Wire.INSTANT: Kind.INSTANT,
+    Wire.TEXT_LIST: Kind.TEXT_LIST,
+}
+_ADVICE = {
+    "float": "use decimal, whose values are exact",
+    "double": "use decimal, whose values are exact",
+    "null": "drop the field, which can hold nothing",
+    "fixed": "use bytes",
+    "map": "use one field for each key",
+    "timestamp-micros": "use timestamp-millis",
+    "timestamp-nanos": "use timestamp-millis",
+    "local-timestamp-millis": "use timestamp-millis, which names an instant",
+    "local-timestamp-micros": "use timestamp-millis, which names an instant",
+    "time-millis": "use string",
+    "time-micros": "use string",
+    "uuid": "use string without a logical type",
+    "duration": "use long and put the unit into the name",
+}
+_ALLOWED = "string, int, long, boolean, bytes, an enum, decimal on bytes, date, timestamp-millis or an array of strings"
+
+
+class Refused(Exception):  # noqa: N818 - never leaves this package; the file's reader turns it into a ConfigurationError
+    """A part of a schema that departments cannot share; `field` names it where it is one field's fault."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldShape:
+    """A field of a record: what the parts above see of it, how it lies on the wire, and how it is declared."""
+
+    spec: FieldSpec
+    value: ValueShape
+    has_default: bool
+    default: Value
+    """The value of a record that a schema without this field wrote; None too where there is no default."""
+    enum_default: str | None
+    """For an enum, the symbol that stands for those a reader does not know."""
+    aliases: tuple[str, ...]
+    declaration: JsonObject
+    """The Avro field with names in full and without documentation."""
+
+
+class _FieldType(StrEnum):
+    ARRAY = "array"
+    ENUM = "enum"
+    RECORD = "record"
+
+
+def camel_case(name: str) -> str:
+    """An underscored name as Avro's record names have it: `marital_status` gives `MaritalStatus`."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def read_fields(record: JsonObject, namespace: str) -> tuple[FieldShape, ...]:
+    """The fields of an Avro record.
+
+    Raises:
+        Refused: the record has no fields, one twice, or one of a type outside the list.
+    """
+    declared = record.get("fields")
+    if not isinstance(declared, list) or not declared:
+        raise Refused("expected a record with at least one field, found none")
+    reader = _Reader(str(record.get("name")), namespace)
+    shapes: list[FieldShape] = []
+    for field in declared:
+        shape = reader.field(field)
+        if any(shape.spec.name == other.spec.name for other in shapes):
+            raise Refused("expected each field once, found it twice; remove one", shape.spec.name)
+        shapes.append(shape)
+    return tuple(shapes)
+
+
+class _Reader:
+    """Reads the fields of one record; knows the enums declared so far, since a later field may name one."""
+
+    def __init__(self, record: str, namespace: str) -> None:
+        self._record = record
+        self._namespace = namespace
+        self._enums: dict[str, JsonObject] = {}
+
+    def field(self, field: Json) -> FieldShape:
+        if not isinstance(field, dict) or not isinstance(name := field.get("name"), str):
+            raise Refused("expected each field to be an object with a name, found another")
+        if not _NAME.fullmatch(name):
+            raise Refused("expected a field name of letters, digits and underscores, found another", name)
+        try:
+            return self._shape(field, name)
+        except Refused as refusal:
+            raise Refused(str(refusal), name) from None
+
+    def _shape(self, field: JsonObject, name: str) -> FieldShape:
+        if "type" not in field:
+            raise Refused("expected a type, found none")
+        nullable, inner = _without_null(field["type"])
+        kind, declared = self._type(inner)
+        value = ValueShape(
+            wire=kind,
+            nullable=nullable,
+            precision=_integer(declared, "precision") if kind is Wire.DECIMAL else None,
+            scale=_integer(declared, "scale", 0) if kind is Wire.DECIMAL else None,
+            symbols=_texts(declared, "symbols") if kind is Wire.ENUM else (),
+        )
+        match_only = _match_only(field, value)
+        default: Value = None
+        if "default" in field:
+            default = _default(value, field["default"])
+        spec = FieldSpec(
+            name=name,
+            kind=_KINDS[kind],
+            nullable=nullable,
+            match_only=match_only,
+            precision=value.precision,
+            scale=value.scale,
+            symbols=value.symbols,
+        )
+        kept = {key: item for key, item in field.items() if key != "doc"}
+        kept["type"] = ["null", declared] if nullable else declared
+        enum_default = declared.get("default") if isinstance(declared, dict) and kind is Wire.ENUM else None
+        return FieldShape(
+            spec=spec,
+            value=value,
+            has_default="default" in field,
+            default=default,
+            enum_default=enum_default if isinstance(enum_default, str) else None,
+            aliases=_texts(field, "aliases"),
+            declaration=kept,
+        )
+
+    def _type(self, declared: Json) -> tuple[Wire, Json]:
+        """The wire type, and the declaration as a derived schema repeats it."""
+        if isinstance(declared, str):
+            return self._named(declared)
+        if not isinstance(declared, dict):
+            raise Refused("expected a union of null with one type, found another; make it one field for each type")
+        kind = declared.get("type")
+        if kind == _FieldType.ENUM:
+            return Wire.ENUM, self._enum(declared)
+        if kind == _FieldType.ARRAY:
+            return Wire.TEXT_LIST, self._array(declared)
+        if kind in (_FieldType.RECORD, "error"):
+            raise Refused("expected a flat record, found a nested one; declare its fields one by one")
+        if not isinstance(kind, str):
+            raise Refused(f"expected {_ALLOWED}, found no type of that kind")
+        return self._annotated(kind, declared)
+
+    def _named(self, name: str) -> tuple[Wire, Json]:
+        if name in _PLAIN:
+            return _PLAIN[name], name
+        full = name if "." in name else f"{self._namespace}.{name}"
+        if full == f"{self._namespace}.{self._record}":
+            raise Refused("expected a flat record, found one that contains itself; recursive schemas are refused")
+        if full in self._enums:
+            return Wire.ENUM, self._enums[full]
+        raise _unsupported(name)
+
+    def _annotated(self, kind: str, declared: JsonObject) -> tuple[Wire, Json]:
+        logical = declared.get("logicalType")
+        if logical is None:
+            return self._named(kind)
+        wire = _LOGICAL.get((kind, str(logical)))
+        if wire is None:
+            raise _unsupported(str(logical), f"{logical} on {kind}")
+        if wire is not Wire.DECIMAL:
+            return wire, {"type": kind, "logicalType": logical}
+        precision, scale = _integer(declared, "precision"), _integer(declared, "scale", 0)
+        if not 1 <= precision <= _MAX_PRECISION or not 0 <= scale <= precision:
+            expected = f"expected a precision of 1 to {_MAX_PRECISION} and a scale up to it"
+            raise Refused(f"{expected}, found {precision} and {scale}")
+        return wire, {"type": kind, "logicalType": logical, "precision": precision, "scale": scale}
+
+    def _enum(self, declared: JsonObject) -> JsonObject:
+        name, symbols = declared.get("name"), _texts(declared, "symbols")
+        if not isinstance(name, str) or not all(_NAME.fullmatch(part) for part in name.split(".")):
+            raise Refused("expected an enum with a name, found none")
+        if not symbols or len(set(symbols)) != len(symbols) or not all(_NAME.fullmatch(symbol) for symbol in symbols):
+            expected = "expected distinct enum symbols of letters, digits and underscores"
+            raise Refused(f"{expected}, found others; use string for free codes")
+        namespace, _, short = name.rpartition(".")
+        given = declared.get("namespace")
+        namespace = namespace or (given if isinstance(given, str) else self._namespace)
+        full = f"{namespace}.{short}"
+        if full in self._enums:
+            raise Refused(f"expected the enum {full} to be declared once, found it again; refer to it by name")
+        kept: JsonObject = {"type": "enum", "name": short, "namespace": namespace, "symbols": list(symbols)}
+        if "default" in declared:
+            if declared["default"] not in symbols:
+                raise Refused("expected the enum's default to be one of its symbols, found another")
+            kept["default"] = declared["default"]
+        self._enums[full] = kept
+        return kept
+
+    def _array(self, declared: JsonObject) -> JsonObject:
+        items = declared.get("items")
+        if isinstance(items, dict) and set(items) == {"type"}:
+            items = items["type"]
+        if items == "string":
+            return {"type": "array", "items": "string"}
+        if _is_zero_width(items):
+            expected = "expected an array of strings"
+            raise Refused(f"{expected}, found items of zero width, of which a few bytes can claim millions")
+        raise Refused("expected an array of strings, found an array of something else; declare array<string>")
+
+
+def _without_null(declared: Json) -> tuple[bool, Json]:
+    if not isinstance(declared, list):
+        return False, declared
+    if len(declared) != 2 or declared[0] != "null" or declared[1] == "null" or isinstance(declared[1], list):
+        raise Refused('expected a union of the form ["null", type], found another; write null first and one type')
+    return True, declared[1]
+
+
+def _match_only(field: JsonObject, value: ValueShape) -> bool:
+    match_only = field.get("match_only", False)
+    if not isinstance(match_only, bool):
+        raise Refused('expected "match_only": true or false, found another value')
+    if match_only and (value.wire is not Wire.TEXT_LIST or value.nullable):
+        raise Refused("expected a match_only field to be an array of strings that is never null, found another type")
+    return match_only
+
+
+def _default(value: ValueShape, written: Json) -> Value:
+    try:
+        return default_from_json(value, written)
+    except ValueError as error:
+        raise Refused(f"expected a default that the field's type can hold, found {error}") from None
+
+
+def _is_zero_width(items: Json) -> bool:
+    if isinstance(items, dict):
+        empty_record = items.get("type") == _FieldType.RECORD and not items.get("fields")
+        empty_fixed = items.get("type") == "fixed" and items.get("size") == 0
+        return empty_record or empty_fixed or items.get("type") == "null"
+    return items == "null"
+
+
+def _unsupported(name: str, found: str | None = None) -> Refused:
+    advice = _ADVICE.get(name)
+    return Refused(f"expected {_ALLOWED}, found {found or name}" + (f"; {advice}" if advice else ""))
+
+
+def _integer(declared: Json, key: str, absent: int = -1) -> int:
+    found = cast("JsonObject", declared).get(key, absent)
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise Refused(f"expected {key} to be a whole number, found {json.dumps(found)[:40]}")
+    return found
+
+
+def _texts(declared: Json, key: str) -> tuple[str, ...]:
+    found = cast("JsonObject", declared).get(key, [])
+    if not isinstance(found, list):
+        raise Refused(f"expected {key} to be a list of names, found another value")
+    texts = tuple(item for item in found if isinstance(item, str))
+    if len(texts) != len(found):
+        raise Refused(f"expected {key} to be a list of names, found another value")
+    return texts

@@ -1,0 +1,1 @@
+"""Kafka: settings, clients with every guarantee set, control topics, topics and rights (plan and apply)."""

@@ -1,0 +1,70 @@
+"""What can be wrong with a record at a department, and how such a finding lives from open to resolved."""
+
+from enum import StrEnum
+from hashlib import blake2b
+
+__all__ = ["DivergenceKind", "DivergenceState", "RecordState", "divergence_id", "is_open", "may_become"]
+
+
+class DivergenceKind(StrEnum):
+    """The way in which one department holds one record differently."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    ALTERED = "altered"
+    ORPHANED = "orphaned"
+    AMBIGUOUS = "ambiguous"
+    PARKED = "parked"
+    UNPUBLISHED = "unpublished"
+
+
+class DivergenceState(StrEnum):
+    """Where a divergence stands."""
+
+    OPEN = "open"
+    REPAIRING = "repairing"
+    EXPLAINED = "explained"
+    ACCEPTED = "accepted"
+    RESOLVED = "resolved"
+
+
+class RecordState(StrEnum):
+    """How a department (or, for the last three, the authority) stands to one record of a view."""
+
+    HELD = "held"
+    OUT_OF_SCOPE = "out_of_scope"
+    PARKED = "parked"
+    AMBIGUOUS = "ambiguous"
+    DELETED = "deleted"
+    LIVE = "live"
+    UNPUBLISHED = "unpublished"
+
+
+_NEXT = {
+    DivergenceState.OPEN: {DivergenceState.REPAIRING, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
+    DivergenceState.REPAIRING: {
+        DivergenceState.OPEN,
+        DivergenceState.EXPLAINED,
+        DivergenceState.ACCEPTED,
+        DivergenceState.RESOLVED,
+    },
+    DivergenceState.EXPLAINED: {DivergenceState.OPEN, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
+    DivergenceState.ACCEPTED: {DivergenceState.OPEN, DivergenceState.RESOLVED},
+    DivergenceState.RESOLVED: {DivergenceState.OPEN},
+}
+
+
+def may_become(old: DivergenceState, new: DivergenceState) -> bool:
+    """Tells whether a divergence may go from one state to the other."""
+    return new in _NEXT[old]
+
+
+def is_open(state: DivergenceState) -> bool:
+    """Tells whether the department still holds the record differently."""
+    return state is not DivergenceState.RESOLVED
+
+
+def divergence_id(view: str, department: str, pseudonym: str) -> str:
+    """Gives the 16 hexadecimal digits that name a divergence for as long as it lives, and again if it comes back."""
+    text = "\x00".join((view, department, pseudonym))
+    return blake2b(text.encode(), digest_size=8, person=b"tellonce.diverge").hexdigest()

@@ -1,0 +1,46 @@
+"""Whether a stream's log is the one that this database published, seen when a relay starts or takes the lease."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tellonce.model.position import Header
+from tellonce.publish.streams import PublishedView, Stream, StreamId
+
+__all__ = ["LogEnd", "LogReader", "check_stream"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEnd:
+    """What the end of a partition's log shows: the newest event by epoch and sequence, and the topic's partitions."""
+
+    newest: Header | None
+    partitions: int
+
+
+LogReader = Callable[[Sequence[StreamId]], Mapping[StreamId, LogEnd]]
+"""Gives the ends of the logs of some streams."""
+
+
+def check_stream(stream: Stream, view: PublishedView, end: LogEnd) -> str | None:
+    """Gives the sentence that says why the stream must stop, or nothing where database and log agree."""
+    mend = f"begin a new epoch with `tellonce resync {view.view.record_type}`"
+    where = f"{view.view.topic} partition {stream.partition}"
+    if end.partitions != view.view.partitions:
+        return (
+            f"{view.view.topic}: expected {view.view.partitions} partitions, found {end.partitions}; "
+            f"set it right in topology.yaml or the broker, then {mend}"
+        )
+    if stream.settings != view.settings():
+        return f"{where}: partitions, buckets, fields or digest key of the view have changed since this epoch began; {mend}"
+    found = (end.newest.epoch, end.newest.sequence) if end.newest else (0, 0)
+    if found > (stream.epoch, stream.staged_sequence):
+        return (
+            f"{where}: the log is ahead of this database (epoch {found[0]}, sequence {found[1]}, against "
+            f"{stream.epoch}, {stream.staged_sequence}), as after a restore from a backup; {mend}"
+        )
+    if stream.confirmed_sequence and found < (stream.epoch, stream.confirmed_sequence):
+        return (
+            f"{where}: the log lacks events that the broker had acknowledged (it ends at epoch {found[0]}, sequence "
+            f"{found[1]}, against {stream.epoch}, {stream.confirmed_sequence}), as after a topic was made again; {mend}"
+        )
+    return None

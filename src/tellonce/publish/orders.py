@@ -1,0 +1,81 @@
+"""Carrying out orders: named records go through the outbox again, for the departments that the order names."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from sqlalchemy import Connection, select, update
+
+from tellonce.control.messages import Order
+from tellonce.model.change import Origin
+from tellonce.model.divergence import RecordState
+from tellonce.publish.images import Publication
+from tellonce.publish.streams import PublishedView, begin_epoch, load_published
+from tellonce.storage.database import clock_ms
+from tellonce.storage.outbox import OutboxRow
+from tellonce.storage.tables import own_tables
+
+__all__ = ["carry_out", "due_tombstones"]
+
+_log = structlog.get_logger()
+
+
+def carry_out(connection: Connection, publication: Publication, view: PublishedView, order: Order) -> int:
+    """Carries one order out in the transaction that also moves the place in the topic of orders.
+
+    Gives how many records were put into the outbox. A record that the authority does not know is left to a person:
+    the department holds it as an orphan, and its event could name nothing that the authority has.
+    """
+    if order.action == "resync":
+        begin_epoch(connection, publication.source.record_type, publication.views, order.reason)
+        return 0
+    if order.action == "tombstones":
+        return _mark_for_tombstones(connection, order)
+    known = load_published(connection, view.name, order.pseudonyms, by_pseudonym=True)
+    keys = [entry.record_key for entry in known.values()]
+    now = clock_ms(connection)
+    rows = [
+        OutboxRow(
+            outbox_id=0,
+            record_key=key,
+            version=version,
+            transaction_id=None,
+            committed_at_ms=now,
+            origin=Origin.REPAIR,
+            repair_for=order.departments,
+            epoch=None,
+            before=None,
+            after=raw,
+        )
+        for key, version, raw in publication.outbox.read_records(connection, keys, lock=True)
+    ]
+    publication.outbox.add(connection, rows)
+    if len(keys) < len(order.pseudonyms):
+        _log.warning("order_named_unknown_records", order=order.order_id, view=view.name, unknown=len(order.pseudonyms) - len(keys))
+    return len(rows)
+
+
+def _mark_for_tombstones(connection: Connection, order: Order) -> int:
+    table = own_tables(connection.dialect.name).published
+    done = connection.execute(
+        update(table)
+        .where(
+            table.c.view == order.view,
+            table.c.partition == order.partition,
+            table.c.epoch == order.epoch,
+            table.c.sequence <= order.up_to_sequence,
+            table.c.state == RecordState.DELETED,
+        )
+        .values(tombstone=True)
+    )
+    return done.rowcount
+
+
+def due_tombstones(connection: Connection, views: Sequence[str], limit: int = 1_000) -> list[Mapping[str, object]]:
+    """Gives view, partition and pseudonym of deleted records whose delete every live subscription has attested."""
+    table = own_tables(connection.dialect.name).published
+    rows = connection.execute(
+        select(table.c.view, table.c.partition, table.c.pseudonym)
+        .where(table.c.view.in_(views), table.c.tombstone, table.c.state == RecordState.DELETED)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public mapping

@@ -1,0 +1,201 @@
+"""Sending staged events: in order, with the same sequences each time, and nothing behind a failure.
+
+librdkafka drops a message that it cannot deliver and goes on with the next, so after any failure the producer is
+discarded with all it holds, and the stream is sent again from its first unacknowledged event.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from tellonce.model.position import Header, render_header
+from tellonce.publish.stage import StagedEvent
+from tellonce.publish.streams import StreamId
+
+__all__ = ["HEADER_NAME", "SendResult", "Sender"]
+
+HEADER_NAME = "tellonce"
+
+_FLAG_INTERVAL_SECONDS = 1.0
+_POLL_EVERY = 500
+# Errors of one message that no later try will cure: the broker refuses it for what it is.
+_REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
+
+
+@dataclass(slots=True, kw_only=True)
+class SendResult:
+    """What became of a run of staged events.
+
+    `acknowledged` counts, per stream, how many of its events from the first on are in the log.
+    `flagged` are those of them at which a department may attest.
+    `refused` is the event of each stream that the broker will never take.
+    """
+
+    acknowledged: dict[StreamId, int] = field(default_factory=dict)
+    flagged: list[StagedEvent] = field(default_factory=list)
+    refused: list[StagedEvent] = field(default_factory=list)
+    trouble: KafkaError | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    events: list[StagedEvent]
+    flags: list[bool]
+    acked: list[bool]
+
+
+class Sender:
+    """Sends the staged events of all streams of one relay. Not thread-safe."""
+
+    def __init__(
+        self,
+        make_producer: Callable[[], Producer],
+        topics: Mapping[str, str],
+        clock: Callable[[], float],
+        message_timeout_seconds: float,
+    ) -> None:
+        """`topics` gives the topic of each view; `clock` is monotonic, in seconds."""
+        self._make_producer = make_producer
+        self._topics = topics
+        self._clock = clock
+        self._timeout_seconds = message_timeout_seconds
+        self._producer: Producer | None = None
+        self._attempted: dict[StreamId, tuple[int, int]] = {}
+        self._flagged_at: dict[StreamId, float] = {}
+        self.owed: set[StreamId] = set()
+        """Streams whose newest event in the log is not flagged, so that a marker has to follow."""
+
+    def assume_attempted(self, events: Iterable[StagedEvent]) -> None:
+        """Takes every staged event for one that may be in the log already, as after a crash."""
+        for event in events:
+            self._note_attempt(event)
+
+    def owed_now(self) -> frozenset[StreamId]:
+        """Gives the owed streams whose last flag is at least a second old."""
+        now = self._clock()
+        return frozenset(s for s in self.owed if now - self._flagged_at.get(s, float("-inf")) >= _FLAG_INTERVAL_SECONDS)
+
+    def send(self, events: Sequence[StagedEvent], *, more_waiting: bool = False) -> SendResult:
+        """Sends events, waits until each was acknowledged or one failed, and tells how far each stream got.
+
+        With `more_waiting` the last event of a stream need not be flagged, if another was less than a second ago.
+        """
+        attempts = self._plan(events, more_waiting=more_waiting)
+        result = SendResult()
+        producer = self._producer = self._producer or self._make_producer()
+        failures: dict[StreamId, tuple[int, KafkaError]] = {}
+        try:
+            self._produce(producer, attempts, failures)
+            remaining = producer.flush(self._timeout_seconds + 5)
+        except KafkaException as error:
+            result.trouble, remaining = error.args[0], 1
+        for stream_id, attempt in attempts.items():
+            count = attempt.acked.index(False) if False in attempt.acked else len(attempt.acked)
+            result.acknowledged[stream_id] = count
+            result.flagged += [e for e, f in zip(attempt.events[:count], attempt.flags, strict=False) if f]
+            if count and attempt.flags[count - 1]:
+                self.owed.discard(stream_id)
+            elif count:
+                self.owed.add(stream_id)
+            if stream_id in failures:
+                index, error = failures[stream_id]
+                result.trouble = error
+                if error.code() in _REFUSED and index == count:
+                    result.refused.append(attempt.events[index])
+        if remaining or failures or result.trouble:
+            self.discard_producer()
+        return result
+
+    def discard_producer(self) -> None:
+        """Drops the producer with everything it still holds."""
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            self._producer.poll(0)
+            self._producer = None
+
+    def _plan(self, events: Sequence[StagedEvent], *, more_waiting: bool) -> dict[StreamId, _Attempt]:
+        now = self._clock()
+        attempts: dict[StreamId, _Attempt] = {}
+        last = {event.stream_id: event for event in events}
+        for event in events:
+            attempt = attempts.setdefault(event.stream_id, _Attempt([], [], []))
+            # Rule 2: no flag where a later sequence may be in the log already.
+            is_newest = (event.epoch, event.sequence) >= self._attempted.get(event.stream_id, (0, 0))
+            is_due = now - self._flagged_at.get(event.stream_id, float("-inf")) >= _FLAG_INTERVAL_SECONDS
+            is_last = last[event.stream_id] is event and not more_waiting
+            flagged = event.ends_batch and is_newest and (is_due or is_last)
+            if flagged:
+                self._flagged_at[event.stream_id] = now
+            self._note_attempt(event)
+            attempt.events.append(event)
+            attempt.flags.append(flagged)
+            attempt.acked.append(False)
+        return attempts
+
+    def _note_attempt(self, event: StagedEvent) -> None:
+        newest = self._attempted.get(event.stream_id, (0, 0))
+        self._attempted[event.stream_id] = max(newest, (event.epoch, event.sequence))
+
+    def _produce(
+        self, producer: Producer, attempts: Mapping[StreamId, _Attempt], failures: dict[StreamId, tuple[int, KafkaError]]
+    ) -> None:
+        produced = 0
+        for stream_id, attempt in attempts.items():
+            settled = attempt.events[0].sequence - 1
+            for index, event in enumerate(attempt.events):
+                if failures:
+                    return
+                header = Header(
+                    epoch=event.epoch,
+                    sequence=event.sequence,
+                    version=event.version,
+                    settled=settled if event.epoch == attempt.events[0].epoch else 0,
+                    flagged=attempt.flags[index],
+                )
+                report = partial(_note_delivery, attempt.acked, failures, stream_id, index)
+                self._hand_over(producer, event, header, report)
+                produced += 1
+                if produced % _POLL_EVERY == 0:
+                    producer.poll(0)
+
+    def _hand_over(
+        self,
+        producer: Producer,
+        event: StagedEvent,
+        header: Header,
+        report: Callable[[KafkaError | None, Message], None],
+    ) -> None:
+        while True:
+            try:
+                producer.produce(
+                    self._topics[event.view],
+                    partition=event.partition,
+                    key=event.kafka_key.encode(),
+                    value=event.payload,
+                    headers=[(HEADER_NAME, render_header(header))],
+                    on_delivery=report,
+                )
+            except BufferError:
+                producer.poll(0.1)
+            except KafkaException as error:
+                report(error.args[0], None)  # type: ignore[arg-type]  # refused before it was queued: there is no message
+                return
+            else:
+                return
+
+
+def _note_delivery(
+    acked: list[bool],
+    failures: dict[StreamId, tuple[int, KafkaError]],
+    stream_id: StreamId,
+    index: int,
+    error: KafkaError | None,
+    _message: Message | None,
+) -> None:
+    # Runs inside librdkafka's callback: it must never raise, or the reports behind it are hidden.
+    if error is None:
+        acked[index] = True
+    elif stream_id not in failures or index < failures[stream_id][0]:
+        failures[stream_id] = (index, error)

@@ -1,0 +1,167 @@
+"""Connections to a department's database, set up so that a commit that returned is on disk."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from tellonce.model.errors import ConfigurationError, RetryableError
+
+__all__ = [
+    "OWN_SCHEMA",
+    "clock_ms",
+    "is_infrastructure_trouble",
+    "open_database",
+    "own_table_name",
+    "reading",
+    "sentence_of",
+    "writing",
+]
+
+OWN_SCHEMA = "tellonce"
+
+_BUSY_TIMEOUT_MS = 10_000
+_CONNECT_TIMEOUT_SECONDS = 5
+# PostgreSQL classes of SQLSTATE that a later try may get past: connection, resources, operator intervention, system,
+# and serialization or deadlock rollbacks (class 40).
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+
+
+def own_table_name(dialect_name: str, name: str) -> str:
+    """Gives the qualified name of one of our tables: in a schema of ours, or with a prefix where there are no schemas."""
+    return f"{OWN_SCHEMA}.{name}" if dialect_name == "postgresql" else f"{OWN_SCHEMA}_{name}"
+
+
+def open_database(url: str) -> Engine:
+    """Gives an engine for a department's database; nothing is connected yet.
+
+    SQLite: every transaction that writes begins with BEGIN IMMEDIATE, waits up to 10 s for another writer, and is
+    flushed with `synchronous=EXTRA`, which lost nothing in either journal mode; the journal mode stays as it is.
+    PostgreSQL: sessions speak UTF-8 and UTC, and an idle transaction is ended after a minute, so that a paused process
+    does not hold up its successor.
+
+    Raises:
+        ConfigurationError: the URL is of no database that is bound today.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        msg = "expected a database URL such as postgresql+psycopg://user@host/database or sqlite:///file.db"
+        raise ConfigurationError(msg) from error
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+                "options": "-c client_encoding=UTF8 -c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+            },
+        )
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    msg = f"expected a PostgreSQL or SQLite database, found {parsed.get_backend_name()}; only these two are bound today"
+    raise ConfigurationError(msg)
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver must not open transactions of its own: BEGIN IMMEDIATE is sent by _begin_sqlite.
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None
+        for pragma in ("synchronous=EXTRA", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = "DEFERRED" if connection.get_execution_options().get("reading") else "IMMEDIATE"
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+@contextmanager
+def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Iterator[Connection]:
+    """Gives a connection inside one transaction, committed when the block ends well.
+
+    Raises:
+        RetryableError: the database is away, full or out of connections; nothing of the block is certain to be there.
+    """
+    try:
+        with engine.begin() as connection:
+            if lock_timeout_ms is not None and engine.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
+            yield connection
+    except DBAPIError as error:
+        if is_infrastructure_trouble(error):
+            raise RetryableError(sentence_of(engine, error), database=str(engine.url.database)) from error
+        raise
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Gives a connection that sees one unchanging state of the database until the block ends.
+
+    Raises:
+        RetryableError: the database is away.
+    """
+    try:
+        with engine.connect() as plain:
+            connection = plain.execution_options(reading=True)
+            if engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+    except DBAPIError as error:
+        if is_infrastructure_trouble(error):
+            raise RetryableError(sentence_of(engine, error), database=str(engine.url.database)) from error
+        raise
+
+
+def sqlstate_of(error: DBAPIError) -> str | None:
+    """Gives PostgreSQL's five-character code of an error, if it has one."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def is_infrastructure_trouble(error: DBAPIError) -> bool:
+    """Tells whether an error speaks of the server or the connection, and not of the statement's data."""
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    state = sqlstate_of(error)
+    if state is not None:
+        return state.startswith(_TRANSIENT_CLASSES)
+    return isinstance(error, OperationalError) and not _is_about_sql(error)
+
+
+def _is_about_sql(error: OperationalError) -> bool:
+    # sqlite3 raises OperationalError both for a locked or full database and for a table that is not there.
+    return str(error.orig).startswith(("no such", "near ", "table ", "duplicate column"))
+
+
+def sentence_of(engine: Engine, error: DBAPIError) -> str:
+    """Gives one sentence about a database that is in trouble, without the statement or its values."""
+    where = engine.url.render_as_string(hide_password=True)
+    what = sqlstate_of(error) or type(error.orig).__name__
+    reason = str(error.orig).strip().splitlines()[0] if _is_connecting(error) and str(error.orig).strip() else what
+    return f"expected the database {where} to answer, found {reason}; see that it runs and may be reached from here"
+
+
+def _is_connecting(error: DBAPIError) -> bool:
+    # Only an error of connecting is shown in the server's words: one of a statement may quote a row.
+    return error.statement is None
+
+
+def clock_ms(connection: Connection) -> int:
+    """Gives the database's own clock in epoch milliseconds, also within a long transaction."""
+    if connection.dialect.name == "postgresql":
+        statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    else:
+        statement = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    return int(connection.execute(text(statement)).scalar_one())

@@ -1,0 +1,57 @@
+"""Small SQL shared by publishing and applying: bulk upserts and look-ups by many keys, in either dialect."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+__all__ = ["in_slices", "insert_if_absent", "select_by_keys", "upsert"]
+
+# SQLite's default limit is 32,766 bound parameters in one statement; PostgreSQL's is 65,535.
+_KEYS_PER_STATEMENT = 5_000
+
+T = TypeVar("T")
+
+
+def in_slices(items: Sequence[T], size: int = _KEYS_PER_STATEMENT) -> Iterator[Sequence[T]]:
+    """Gives the items in runs of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def select_by_keys(
+    connection: Connection, statement: Select[*tuple[object, ...]], column: ColumnElement[str], keys: Sequence[str]
+) -> Iterator[Row[*tuple[object, ...]]]:
+    """Gives the rows of `statement` whose `column` is one of the keys."""
+    for some in in_slices(keys):
+        yield from connection.execute(statement.where(column.in_(some)))
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, object]],
+    guard: ColumnElement[bool] | None = None,
+) -> None:
+    """Writes rows by primary key; an existing row is replaced in the columns given, where `guard` lets it.
+
+    All rows must name the same columns.
+    """
+    if not rows:
+        return
+    key = [column.name for column in table.primary_key.columns]
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    done = statement.on_conflict_do_update(index_elements=key, set_=changed, where=guard)
+    connection.execute(done, [dict(row) for row in rows])
+
+
+
+
+def insert_if_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Inserts rows whose primary key is not there yet and leaves the others as they are."""
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])

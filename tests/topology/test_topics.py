@@ -1,0 +1,198 @@
+"""Topics and permissions that follow from a topology."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tellonce.topology import AclRule, TopicSpec, Topology, acls_of, load_topology, parse_topology, topics_of
+from tellonce.topology.topics import (
+    DIVERGENCES,
+    EVIDENCE,
+    INQUIRIES,
+    MARKS,
+    ORDERS,
+    answers,
+    attestations,
+    group_of,
+)
+
+Edit = Callable[[str, str], str]
+
+DAY_MS = 86_400_000
+DEPARTMENTS = {"public-security", "civil-affairs", "provident-fund", "social-security", "healthcare"}
+SUBSCRIBERS = DEPARTMENTS - {"civil-affairs"}
+PUBLISHERS = {"public-security", "civil-affairs"}
+
+
+@pytest.fixture
+def topology(example_path: Path) -> Topology:
+    """The example, loaded."""
+    return load_topology(example_path)
+
+
+def the_topic(topology: Topology, name: str) -> TopicSpec:
+    """The one topic with this name."""
+    (spec,) = (spec for spec in topics_of(topology) if spec.name == name)
+    return spec
+
+
+def allowed(topology: Topology, principal: str) -> dict[str, set[str]]:
+    """The topics this principal has each operation on."""
+    granted: dict[str, set[str]] = {"READ": set(), "WRITE": set(), "DESCRIBE": set()}
+    for rule in acls_of(topology):
+        if rule.principal == principal and rule.resource_type == "topic":
+            granted[rule.operation].add(rule.name)
+    return granted
+
+
+def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None:
+    """Each view is a topic, each subscriber attests, everybody who takes part answers, and nothing else exists."""
+    names = [spec.name for spec in topics_of(topology)]
+
+    assert names[:3] == ["citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"]
+    assert set(names[3:]) == {
+        *(MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE),
+        *(attestations(slug) for slug in SUBSCRIBERS),
+        *(answers(slug) for slug in DEPARTMENTS),
+    }
+    assert len(names) == len(set(names))
+
+
+def test_control_topics_have_the_agreed_names() -> None:
+    """The names are part of the contract between departments and never change."""
+    assert [MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE] == [
+        "tellonce.marks",
+        "tellonce.inquiries",
+        "tellonce.orders",
+        "tellonce.divergences",
+        "tellonce.evidence",
+    ]
+    assert attestations("healthcare") == "tellonce.attestations.healthcare"
+    assert answers("healthcare") == "tellonce.answers.healthcare"
+    assert group_of("healthcare") == "tellonce.healthcare"
+
+
+def test_view_topic_is_compacted_after_a_day_at_the_earliest(topology: Topology) -> None:
+    """A view's topic keeps the newest event of each record, and every event for at least 24 hours."""
+    spec = the_topic(topology, "citizen.identity.v1")
+
+    assert (spec.partitions, spec.cleanup_policy, spec.configs["cleanup.policy"]) == (4, "compact", "compact")
+    assert int(spec.configs["min.compaction.lag.ms"]) >= DAY_MS
+
+
+def test_tombstones_outlive_the_longest_lag_of_the_view(topology: Topology) -> None:
+    """A department that reads a stretch again within its longest lag still finds what was deleted in it."""
+    spec = the_topic(topology, "citizen.residence.v1")
+
+    assert int(spec.configs["delete.retention.ms"]) > 336 * 3_600_000
+
+
+@pytest.mark.parametrize("name", [MARKS, attestations("social-security"), ORDERS])
+def test_statements_outlive_the_longest_lag_of_any_subscription(edited: Edit, name: str) -> None:
+    """Marks and attestations of one position can be compared for as long as any department may stay away."""
+    text = edited("longest_lag_hours: 336", "longest_lag_hours: 2000")
+
+    spec = the_topic(parse_topology(text).topology, name)
+
+    assert spec.configs["cleanup.policy"] == "delete"
+    assert int(spec.configs["retention.ms"]) > 2000 * 3_600_000
+
+
+@pytest.mark.parametrize(("name", "days"), [(INQUIRIES, 7), (answers("healthcare"), 7), (EVIDENCE, 800)])
+def test_other_control_topics_are_kept_by_time(topology: Topology, name: str, days: int) -> None:
+    """Questions and answers are kept a week, evidence for more than two years of assessment."""
+    spec = the_topic(topology, name)
+
+    assert (spec.cleanup_policy, int(spec.configs["retention.ms"])) == ("delete", days * DAY_MS)
+
+
+def test_divergences_are_compacted(topology: Topology) -> None:
+    """The newest state of each divergence is kept however old it is."""
+    assert the_topic(topology, DIVERGENCES).configs == {"cleanup.policy": "compact"}
+
+
+def test_control_topics_have_one_partition(topology: Topology) -> None:
+    """One partition keeps the statements of all departments about a stream in one order."""
+    assert {spec.partitions for spec in topics_of(topology) if spec.name.startswith("tellonce.")} == {1}
+
+
+def test_only_the_authority_writes_a_view_and_only_subscribers_read_it(topology: Topology) -> None:
+    """A view's topic is written by its authority alone, and read by its subscribers and the authority's relay."""
+    spec = the_topic(topology, "citizen.residence.v1")
+
+    assert spec.writers == ("public-security",)
+    assert set(spec.readers) == {"public-security", "healthcare"}
+
+
+def test_rights_of_a_department_that_only_subscribes(topology: Topology) -> None:
+    """A subscriber reads its views and the inquiries, and writes only its own statements, orders and evidence."""
+    assert allowed(topology, "social-security") == {
+        "READ": {"citizen.identity.v1", INQUIRIES},
+        "WRITE": {attestations("social-security"), answers("social-security"), ORDERS, EVIDENCE},
+        "DESCRIBE": set(),
+    }
+
+
+def test_rights_of_a_department_that_only_publishes(topology: Topology) -> None:
+    """An authority writes its views, marks, answers and evidence, and reads orders, inquiries and its own views."""
+    assert allowed(topology, "civil-affairs") == {
+        "READ": {"marriage.status.v1", INQUIRIES, ORDERS},
+        "WRITE": {"marriage.status.v1", MARKS, answers("civil-affairs"), EVIDENCE},
+        "DESCRIBE": set(),
+    }
+
+
+def test_rights_of_the_reconciler(topology: Topology) -> None:
+    """The reconciler reads statements and answers, and no view, so that it never sees personal data."""
+    assert allowed(topology, "reconciler") == {
+        "READ": {
+            *(MARKS, DIVERGENCES, EVIDENCE),
+            *(attestations(slug) for slug in SUBSCRIBERS),
+            *(answers(slug) for slug in DEPARTMENTS),
+        },
+        "WRITE": {INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE},
+        "DESCRIBE": set(),
+    }
+
+
+def test_rights_of_operators(topology: Topology) -> None:
+    """Operators read states, order and decide, and see of views no more than how far they have come."""
+    assert allowed(topology, "operator") == {
+        "READ": {MARKS, DIVERGENCES, *(attestations(slug) for slug in SUBSCRIBERS)},
+        "WRITE": {ORDERS, DIVERGENCES},
+        "DESCRIBE": {"citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"},
+    }
+
+
+def test_each_principal_reads_in_its_own_group_only(topology: Topology) -> None:
+    """No department can commit another's offsets or join its group."""
+    groups = [rule for rule in acls_of(topology) if rule.resource_type == "group" and rule.operation != "DESCRIBE"]
+
+    assert {(rule.principal, rule.name, rule.operation) for rule in groups} == {
+        (principal, f"tellonce.{principal}", "READ") for principal in {*DEPARTMENTS, "reconciler", "operator"}
+    }
+
+
+def test_operators_see_the_lag_of_every_other_group(topology: Topology) -> None:
+    """Lag tools, which operators run, may look at every group and change none."""
+    seen = {rule.name for rule in acls_of(topology) if rule.resource_type == "group" and rule.operation == "DESCRIBE"}
+
+    assert seen == {group_of(principal) for principal in {*DEPARTMENTS, "reconciler"}}
+
+
+def test_department_that_takes_no_part_has_no_rights(edited: Edit) -> None:
+    """A department without a view or a subscription gets no topic and no permission."""
+    text = edited("\nrecord_types:", "  archive: {title: City Archive, contact: reading room}\n\nrecord_types:")
+    topology = parse_topology(text).topology
+
+    assert not [rule for rule in acls_of(topology) if "archive" in (rule.principal, rule.name.rpartition(".")[2])]
+    assert not [spec for spec in topics_of(topology) if "archive" in spec.name]
+
+
+def test_permissions_are_sorted_and_distinct(topology: Topology) -> None:
+    """The same topology always gives the same list, so that a plan can be compared with the broker."""
+    rules = acls_of(topology)
+
+    assert list(rules) == sorted(set(rules))
+    assert AclRule(principal="healthcare", resource_type="topic", name=INQUIRIES, operation="READ") in rules
