@@ -49,8 +49,8 @@ lint: $(READY)
 		"mypy" \
 		"pyright" \
 		"lint-imports --no-cache" \
-		"interrogate --quiet src producers consumers" \
-		"interrogate --quiet --ignore-module --whitelist-regex ^test_ tests"; \
+		"interrogate src producers consumers" \
+		"interrogate --ignore-module --whitelist-regex ^test_ tests"; \
 	do \
 		echo "== $$check"; \
 		$(BIN)/$$check || status=1; \

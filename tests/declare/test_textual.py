@@ -37,6 +37,12 @@ def test_a_character_outside_the_charset_cannot_be_held(charset: str, character:
         encode_checked(text(charset=charset), f"a{character}")
 
 
+def test_a_character_that_the_charset_replaces_cannot_be_held() -> None:
+    """Some encoders answer with a look-alike instead of an error: Shift JIS makes a backslash of the yen sign."""
+    with pytest.raises(CannotHold, match="shift_jis"):
+        encode_checked(text(charset="shift_jis"), "\u00a5")
+
+
 @pytest.mark.parametrize("codec", [text(), text(charset="gbk")])
 def test_nul_can_neither_be_held_nor_read(codec: object) -> None:
     """PostgreSQL refuses NUL in text, so no shared text may have it."""

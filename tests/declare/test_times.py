@@ -153,6 +153,14 @@ def test_whole_seconds_cannot_hold_milliseconds() -> None:
     assert encode_checked(instant("millis"), MOMENT) == 1709222707250
 
 
+@pytest.mark.parametrize(
+    ("raw", "millis"), [("0.0019", 1), ("-0.0011", -2), (Decimal("0.0005"), 0), (1709222707.2509, 1709222707250)]
+)
+def test_fractions_of_a_count_are_cut_downwards(raw: Raw, millis: int) -> None:
+    """Cutting to the millisecond goes the same way before and after 1970, and as it does for timestamps."""
+    assert instant("seconds").decode(raw) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
+
+
 def test_instants_before_1970_are_counted_down() -> None:
     """Dates of birth lie before the epoch, where careless rounding moves instants."""
     before = datetime(1949, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -149,7 +150,7 @@ class Applier:
         for partition, stream in list(self._streams.items()):
             view = self._views[partition[0]]
             try:
-                applied = stream.apply_next(lambda p=partition: self._reader.high_watermark(p))
+                applied = stream.apply_next(partial(self._reader.high_watermark, partition))
             except PositionMovedError:
                 self._log.warning("position_moved", view=view.name, partition=partition[1])
                 self._reader.seek(partition, self.start_of(partition))
@@ -204,8 +205,8 @@ class Applier:
             if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
                 return False
             self._sweeping = [
-                *(lambda v=self._views[topic], n=number: self._sweep_stream(v, n) for topic, number in self._streams),
-                *(lambda v=view: self._sweep_rows(v) for view in self._by_name.values()),
+                *(partial(self._sweep_stream, self._views[topic], number) for topic, number in self._streams),
+                *(partial(self._sweep_rows, view) for view in self._by_name.values()),
             ]
         if self._sweeping and self._sweeping[0]():
             self._sweeping.pop(0)

@@ -83,7 +83,7 @@ def _as_found(
     differing = [digest for digest in digests if digest != entry.event_digest]
     # A file that was closed and is open again is held again; what it missed meanwhile shows as a difference.
     state = RecordState.HELD if entry.state is RecordState.OUT_OF_SCOPE else entry.state
-    return replace(entry, state=state, row_digest=(differing or digests or [None])[0])
+    return replace(entry, state=state, row_digest=next(iter(differing or digests), None))
 
 
 def _save(

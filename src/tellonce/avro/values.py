@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from enum import StrEnum
+from functools import lru_cache
 from typing import cast
 
 from tellonce.avro.jsonvalue import Json
@@ -76,13 +77,17 @@ def unscaled(value: Decimal, precision: int, scale: int) -> int:
     Raises:
         ValueError: the value is not finite, has more than `scale` fractional digits or more than `precision` digits.
     """
-    # Inexact is trapped and nothing else is rounded away, so a value that does not fit is never cut to one that does.
-    context = Context(prec=precision, traps=[Inexact, InvalidOperation])
+    context, smallest = _exact(precision, scale)
     try:
-        fitted = value.quantize(Decimal((0, (1,), -scale)), context=context)
-        return int(fitted.scaleb(scale, context))
+        return int(value.quantize(smallest, context=context).scaleb(scale, context))
     except (DecimalException, ValueError, OverflowError):
         raise ValueError("a decimal that does not fit") from None
+
+
+@lru_cache(maxsize=256)
+def _exact(precision: int, scale: int) -> tuple[Context, Decimal]:
+    # Inexact is trapped and nothing else is rounded away, so a value that does not fit is never cut to one that does.
+    return Context(prec=precision, traps=[Inexact, InvalidOperation]), Decimal((0, (1,), -scale))
 
 
 def default_from_json(shape: ValueShape, written: Json) -> Value:

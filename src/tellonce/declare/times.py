@@ -160,6 +160,7 @@ class InstantCodec(Codec):
             elif isinstance(raw, str) and _ISO_INSTANT.fullmatch(raw):
                 moment = datetime.fromisoformat(raw.rstrip(" "))
             if moment is not None and moment.tzinfo is None and self._zone is not None:
+                # A database has no `fold`: kept, it would make the round trip succeed here and fail there.
                 moment = moment.replace(tzinfo=self._zone, fold=0)
             if moment is not None and moment.tzinfo is not None:
                 moment = moment.astimezone(UTC)
@@ -198,8 +199,7 @@ class InstantCodec(Codec):
         moment = value.astimezone(UTC)
         if self._zone is not None:
             try:
-                # A database has no `fold`: kept, it would make the round trip succeed here and fail there.
-                moment = moment.astimezone(self._zone).replace(tzinfo=None, fold=0)
+                moment = moment.astimezone(self._zone).replace(tzinfo=None)
             except OverflowError:
                 raise CannotHold("the instant is outside the calendar in the column's time zone") from None
         if self.form == "native":

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, CursorResult, Engine, delete, text, update
 
-from tellonce.demo.city import City
+from tellonce.demo.generation import City
 from tellonce.demo.people import Resident
 from tellonce.demo.tables import FUND_NAME_BYTES, Row, tables_of
 from tellonce.model.errors import ConfigurationError, RetryableError

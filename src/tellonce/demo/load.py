@@ -11,7 +11,7 @@ from random import Random
 
 from sqlalchemy import Connection, Engine, insert, update
 
-from tellonce.demo.city import City
+from tellonce.demo.generation import City
 from tellonce.demo.files import party_row, resident_row
 from tellonce.demo.numbers import SHORT_LENGTH, NumberOffice, Sex
 from tellonce.demo.people import DISTRICTS, TODAY, NameOffice, Resident

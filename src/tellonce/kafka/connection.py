@@ -181,16 +181,11 @@ def _login_is_wrong(settings: KafkaSettings, symptoms: Symptoms) -> str | None:
 
 def _certificate_is_wrong(settings: KafkaSettings, symptoms: Symptoms) -> str | None:
     servers = settings.bootstrap_servers
-    if symptoms.has_said("certificate verify failed", "mismatch"):
-        return (
-            f"the certificate of {servers} is for another name: use the name that is in the certificate in "
-            "TELLONCE_KAFKA__BOOTSTRAP_SERVERS"
-        )
     if symptoms.has_said("certificate verify failed"):
         trusted = settings.ssl_ca_location or "the system's list of authorities"
         return (
-            f"the certificate of {servers} is not signed by an authority in {trusted}: "
-            "set TELLONCE_KAFKA__SSL_CA_LOCATION to the file of the broker's authority"
+            f"the certificate of {servers} is not signed by an authority in {trusted}, or is for another name: set "
+            "TELLONCE_KAFKA__SSL_CA_LOCATION to the broker's authority, and use the name that the certificate holds"
         )
     if symptoms.has_said("certificate required") or symptoms.has_said("bad certificate"):
         return (
@@ -198,7 +193,7 @@ def _certificate_is_wrong(settings: KafkaSettings, symptoms: Symptoms) -> str | 
             "TELLONCE_KAFKA__SSL_CERTIFICATE_LOCATION and TELLONCE_KAFKA__SSL_KEY_LOCATION"
         )
     if symptoms.has("_SSL"):
-        reason = (symptoms.text("_SSL") or "")[:_LONGEST_TEXT]
+        reason = (symptoms.text("_SSL") or "").partition("bootstrap: ")[2][:_LONGEST_TEXT]
         return f"TLS with {servers} failed: {reason}; look at certificates and TLS versions on both sides"
     return None
 

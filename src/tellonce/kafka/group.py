@@ -150,7 +150,8 @@ def _starting(partition: Partition, start: Start) -> TopicPartition:
 
 
 def _read(message: Message) -> ReadMessage:
-    header = next((value for name, value in message.headers() or () if name == _HEADER), None)
+    headers: list[tuple[str, str | bytes | None]] = list(message.headers() or ())  # type: ignore[arg-type]  # confluent-kafka types it for both directions
+    header = next((value for name, value in headers if name == _HEADER), None)
     leader_epoch = message.leader_epoch()
     return ReadMessage(
         offset=int(message.offset() or 0),

@@ -46,7 +46,7 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
             before=None,
             after=raw,
         )
-        for key, version, raw in publication.outbox.read_records(connection, keys, lock=True)
+        for key, version, raw in publication.outbox.read_records(connection, keys, lock=False)
     ]
     publication.outbox.add(connection, rows)
     if len(keys) < len(order.pseudonyms):

@@ -89,8 +89,12 @@ class Sender:
         try:
             self._produce(producer, attempts, failures)
             remaining = producer.flush(self._timeout_seconds + 5)
-        except KafkaException as error:
-            result.trouble, remaining = error.args[0], 1
+        except (KafkaException, SystemError) as failure:
+            # A fatal error inside flush comes as a SystemError with the KafkaException as its cause.
+            cause = failure if isinstance(failure, KafkaException) else failure.__cause__ or failure.__context__
+            if not isinstance(cause, KafkaException):
+                raise
+            result.trouble, remaining = cause.args[0], 1
         for stream_id, attempt in attempts.items():
             count = attempt.acked.index(False) if False in attempt.acked else len(attempt.acked)
             result.acknowledged[stream_id] = count

@@ -15,7 +15,7 @@ from tellonce.model.change import Origin
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
 from tellonce.publish.images import Publication
-from tellonce.publish.streams import Published, load_published
+from tellonce.publish.streams import Published, load_published, load_streams
 from tellonce.storage.database import clock_ms, reading, writing
 from tellonce.storage.outbox import OutboxRow
 from tellonce.storage.progress import load_cursor, save_cursor
@@ -39,6 +39,8 @@ class Swept:
 def sweep_authority(engine: Engine, publication: Publication) -> Swept:
     """Compares the next chunk of the authority's rows, and of the ledger's records whose row may be gone."""
     record_type = publication.source.record_type
+    if not _is_published(engine, publication):
+        return Swept(compared=0, changed=0, finished=True)
     task = f"sweep:{record_type}"
     with reading(engine) as connection:
         cursor = load_cursor(connection, task) or "rows:"
@@ -61,6 +63,13 @@ def sweep_authority(engine: Engine, publication: Publication) -> Swept:
     return Swept(compared=len(keys), changed=changed, finished=finished)
 
 
+def _is_published(engine: Engine, publication: Publication) -> bool:
+    """Tells whether the epoch's snapshot is through: before that, the ledger does not know every record."""
+    with reading(engine) as connection:
+        streams = load_streams(connection, [view.name for view in publication.views], lock=False)
+    return bool(streams) and all(stream.complete for stream in streams.values())
+
+
 def _suspects(connection: Connection, publication: Publication, keys: Sequence[str]) -> list[str]:
     """Gives the records whose row is not what the ledger last saw of the same version."""
     if not keys:
@@ -71,6 +80,9 @@ def _suspects(connection: Connection, publication: Publication, keys: Sequence[s
         known = load_published(connection, view.name, keys)
         for key, version, raw in rows:
             entry = known.get(key)
+            if entry is None and raw is not None:
+                # Inserted behind the outbox, or still on its way: then its next version changes nothing and is dropped.
+                found[key] = None
             if entry is None or entry.seen_version != version:
                 continue
             digest = publication.element_of(view, key, version, publication.image(raw, {}))

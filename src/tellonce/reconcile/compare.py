@@ -26,7 +26,7 @@ class Difference(NamedTuple):
     """What a department's sum has more than the authority's, modulo 2^128, and how many records more it is of."""
 
     sum: int
-    count: int
+    records: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

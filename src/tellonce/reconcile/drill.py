@@ -117,7 +117,7 @@ class DrillDown:
         """Takes an answer into account; tells False where it answers nothing that is being asked."""
         side = self._authority if answer.department == self.plan.authority else self._departments.get(answer.department)
         question = self._inquiries.get(answer.inquiry_id)
-        if side is None or side.asked is None or side.asked.question != question:
+        if question is None or side is None or side.asked is None or side.asked.question != question:
             return False
         if answer.epoch != self.plan.epoch or answer.position == 0 or not self._fits(side, question, answer):
             side.asked.due_ms = now_ms + _ms(self._policy.undecided_pause_seconds)
@@ -187,7 +187,9 @@ class DrillDown:
     def _start_sweep(self) -> None:
         self._sweep += 1
         self._resumes_ms = None
-        self._authority.begin_sweep(frozenset().union(*(side.buckets for side in self._departments.values())))
+        self._authority.begin_sweep(
+            frozenset(bucket for side in self._departments.values() for bucket in side.buckets)
+        )
 
     def _begin_next_sweep(self) -> None:
         count = self.plan.bucket_count

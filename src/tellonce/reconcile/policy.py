@@ -43,7 +43,7 @@ class ReconciliationPolicy:
     repair_patience_seconds: float = 3600.0
     """After this a repair that the authority has not published counts as not given."""
     repairs_in_vain: int = 3
-    """After so many repairs of one version a record that still differs is explained, even if it differs in another way."""
+    """After so many repairs of one version a record that differs in another way each time is explained, too."""
     tombstone_pause_seconds: float = 60.0
     """Shortest time between two tombstone orders for one stream."""
     marks_kept: int = 10_000
@@ -58,12 +58,12 @@ class ReconciliationPolicy:
                 msg = f"expected a reconciliation policy whose {each.name} is above 0, found {value}"
                 raise ConfigurationError(msg)
         if self.page_records > MAX_PAGE_RECORDS:
-            msg = f"expected page_records up to {MAX_PAGE_RECORDS}, which is what an answer may hold, found {self.page_records}"
+            msg = f"expected page_records up to {MAX_PAGE_RECORDS}, the most an answer holds, found {self.page_records}"
             raise ConfigurationError(msg)
 
 
 def load_policy(consumers_dir: Path) -> ReconciliationPolicy:
-    """Gives the policy that `reconciliation.py` of this folder declares as `policy`; the defaults if there is no such file.
+    """Gives the policy that the folder's `reconciliation.py` declares as `policy`; the defaults if there is no such file.
 
     Raises:
         ConfigurationError: the file is not valid Python, or declares no `policy`.

@@ -66,8 +66,11 @@ class StreamStatus:
 
 
 def explanation_of(comparison: Comparison, department: str, stream: StreamId, book: DivergenceBook) -> Explanation:
-    """Tells whether a difference is one that is known; sums modulo 2^128 and counts must both fit."""
-    if comparison.is_equal:
+    """Tells whether a difference is one that is known; sums modulo 2^128 and counts must both fit.
+
+    Equal sums are unexplained, too, where a department has answered otherwise since it attested them.
+    """
+    if comparison.is_equal and not book.of(department, stream):
         return Explanation.EQUAL
     known = book.difference(department, stream)
     return Explanation.KNOWN if comparison.difference == known else Explanation.UNEXPLAINED

@@ -52,7 +52,7 @@ class TombstoneOrders:
 
 
 def _attested_by_all(view: View, stream: StreamId, comparisons: Comparisons) -> tuple[int, int] | None:
-    """The place that every subscriber has attested; None if one has not attested in the newest epoch, or there is none."""
+    """The place that every subscriber has attested; None if there is none, or one is not in the newest epoch."""
     places: list[tuple[int, int]] = []
     newest_epoch = 0
     for department in view.subscriptions:

@@ -1,7 +1,5 @@
 """The steps in the life of one divergence, each a pure function from one state to the next."""
 
-from typing import Final
-
 from tellonce.control.messages import DivergenceEvent, PageEntry
 from tellonce.model.divergence import DivergenceState, divergence_id
 from tellonce.reconcile.compare import StreamId
@@ -73,29 +71,27 @@ def found_again(
 ) -> DivergenceEvent:
     """Gives what becomes of a known divergence that was found once more."""
     after = _seen(before, finding)
+    is_other_at_authority = _is_other_at_authority(before, after)
     match before.state:
-        case DivergenceState.REPAIRING:
+        case DivergenceState.REPAIRING if not is_other_at_authority:
             return _after_order(before, after, finding, policy, now_ms)
-        case DivergenceState.EXPLAINED if _is_other_at_authority(before, after) or _is_other_at_department(before, after):
-            return _begun_again(after, now_ms)
-        case DivergenceState.ACCEPTED if _is_other_at_authority(before, after):
-            return _begun_again(after, now_ms)
-        case _:
+        case DivergenceState.EXPLAINED if not is_other_at_authority and not _is_other_at_department(before, after):
             return after
+        case DivergenceState.ACCEPTED if not is_other_at_authority:
+            return after
+        case DivergenceState.OPEN:
+            return after
+        case _:
+            return _to(after, DivergenceState.OPEN, now_ms, None).model_copy(update={"repairs": 0, "order_id": None})
 
 
 def _after_order(
     before: DivergenceEvent, after: DivergenceEvent, finding: Finding, policy: ReconciliationPolicy, now_ms: int
 ) -> DivergenceEvent:
-    if _is_other_at_authority(before, after):
-        return _begun_again(after, now_ms)
-    if (after.authority_epoch, after.authority_sequence) <= (before.authority_epoch, before.authority_sequence):
-        if now_ms - before.at_ms < policy.repair_patience_seconds * 1000:
-            return after
-        if not after.authority_version:
-            return _to(after, DivergenceState.EXPLAINED, now_ms, _UNKNOWN_AT_AUTHORITY)
-        return _to(after, DivergenceState.OPEN, now_ms, _NEVER_PUBLISHED)
-    if finding.department.place < (after.authority_epoch, after.authority_sequence):
+    published = (after.authority_epoch, after.authority_sequence)
+    if published <= (before.authority_epoch, before.authority_sequence):
+        return _while_unpublished(before, after, policy, now_ms)
+    if finding.department.place < published:
         # The repair is on its way; the sequence it was ordered at stays, so that it is known to have been published.
         kept = {"authority_epoch": before.authority_epoch, "authority_sequence": before.authority_sequence}
         return after.model_copy(update=kept)
@@ -106,6 +102,16 @@ def _after_order(
     return _to(after, DivergenceState.OPEN, now_ms, None)
 
 
+def _while_unpublished(
+    before: DivergenceEvent, after: DivergenceEvent, policy: ReconciliationPolicy, now_ms: int
+) -> DivergenceEvent:
+    if now_ms - before.at_ms < policy.repair_patience_seconds * 1000:
+        return after
+    if not after.authority_version:
+        return _to(after, DivergenceState.EXPLAINED, now_ms, _UNKNOWN_AT_AUTHORITY)
+    return _to(after, DivergenceState.OPEN, now_ms, _NEVER_PUBLISHED)
+
+
 def _is_other_at_authority(before: DivergenceEvent, after: DivergenceEvent) -> bool:
     # Without the epoch: publishing the same version again does not make it another.
     return (before.authority_version, before.authority_digest) != (after.authority_version, after.authority_digest)
@@ -113,10 +119,6 @@ def _is_other_at_authority(before: DivergenceEvent, after: DivergenceEvent) -> b
 
 def _is_other_at_department(before: DivergenceEvent, after: DivergenceEvent) -> bool:
     return (before.kind, before.department_digest) != (after.kind, after.department_digest)
-
-
-def _begun_again(event: DivergenceEvent, now_ms: int) -> DivergenceEvent:
-    return _to(event, DivergenceState.OPEN, now_ms, None).model_copy(update={"repairs": 0, "order_id": None})
 
 
 def _to(event: DivergenceEvent, state: DivergenceState, now_ms: int, note: str | None) -> DivergenceEvent:

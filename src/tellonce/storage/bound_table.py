@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -184,7 +184,7 @@ class BoundTable:
         for some in in_slices(keys, 1_000):
             connection.execute(delete(self._table).where(self._is_one_of(some)))
 
-    def _returned(self) -> list[ColumnElement[object]]:
+    def _returned(self) -> list[ColumnElement[Any]]:
         return [*self._key, self._open.label("is_open_"), *self._labelled]
 
     def _selection(self) -> Select[*tuple[object, ...]]:
@@ -193,13 +193,10 @@ class BoundTable:
     def _bound_row(self, row: Sequence[object]) -> BoundRow:
         """Gives what a row of `_returned`, or one in that order, holds."""
         held = row[len(self._key) + 1 :]
-        fields: dict[str, Value] | None = {}
-        for column, raw in zip(self.columns, held, strict=True):
-            try:
-                fields[column.field] = column.decode(cast("Raw", raw))
-            except Undecodable:
-                fields = None
-                break
+        try:
+            fields = {c.field: c.decode(cast("Raw", raw)) for c, raw in zip(self.columns, held, strict=True)}
+        except Undecodable:
+            fields = None
         return BoundRow(key=self._row_key(row), is_open=bool(row[len(self._key)]), fields=fields)
 
     def _row_key(self, row: Sequence[object]) -> RowKey:

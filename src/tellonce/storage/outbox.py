@@ -4,15 +4,15 @@ Every method takes the connection of the caller's transaction and leaves commit 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Connection,
-    Row,
     Select,
     Text,
     and_,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
     union_all,
 )
@@ -32,7 +33,7 @@ from tellonce.declare import Raw, Source, Undecodable
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.database import sqlstate_of
-from tellonce.storage.outbox_table import IS_SNAPSHOT, image_from_json, image_to_json, mapped_columns, outbox_table
+from tellonce.storage.outbox_table import SNAPSHOT, image_from_json, image_to_json, mapped_columns, outbox_table
 from tellonce.storage.source_reading import RecordImage, fetch, source_reader
 from tellonce.storage.statements import in_slices, upsert
 from tellonce.storage.tables import own_tables
@@ -54,7 +55,7 @@ class OutboxRow:
     """
 
     outbox_id: int = 0
-    """Where the row stands in the outbox; 0 for one that is yet to be added. Says nothing about the order of commits."""
+    """Where the row stands; 0 for one that is yet to be added. Says nothing about the order of commits."""
     record_key: str
     version: int
     transaction_id: int | None = None
@@ -67,6 +68,19 @@ class OutboxRow:
     """The epoch that a snapshot's row is for."""
     before: Mapping[str, Raw] | None = None
     after: Mapping[str, Raw] | None = None
+
+
+class _Fixed(NamedTuple):
+    """The columns of an outbox row before its images, in the table's order."""
+
+    outbox_id: int
+    record_key: str
+    version: int
+    transaction_id: int | None
+    committed_at_ms: int
+    origin: str
+    repair_for: str | None
+    epoch: int | None
 
 
 class Outbox:
@@ -98,8 +112,8 @@ class Outbox:
         rows = self._table.c
         oldest = select(rows.record_key, rows.version).order_by(rows.outbox_id)
         shares = union_all(
-            select(oldest.where(rows.origin != IS_SNAPSHOT).limit(limit).subquery()),
-            select(oldest.where(rows.origin == IS_SNAPSHOT).limit(snapshot_limit).subquery()),
+            select(oldest.where(rows.origin != SNAPSHOT).limit(limit).subquery()),
+            select(oldest.where(rows.origin == SNAPSHOT).limit(snapshot_limit).subquery()),
         ).subquery()
         newest = (
             select(shares.c.record_key, func.max(shares.c.version).label("version"))
@@ -142,9 +156,7 @@ class Outbox:
         """Gives how many rows wait, and when the oldest was changed, in epoch milliseconds."""
         rows = self._table.c
         with self._installed():
-            count, oldest = connection.execute(
-                select(func.count(rows.outbox_id), func.min(rows.committed_at_ms))
-            ).one()
+            count, oldest = connection.execute(select(func.count(rows.outbox_id), func.min(rows.committed_at_ms))).one()
         return int(count), None if oldest is None else int(oldest)
 
     def read_chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
@@ -155,7 +167,7 @@ class Outbox:
         with self._installed():
             return self._reader.chunk(connection, after_key, limit)
 
-    def read_records(self, connection: Connection, record_keys: Sequence[str], lock: bool) -> list[RecordImage]:  # noqa: FBT001 (the callers name it)
+    def read_records(self, connection: Connection, record_keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
         """Gives the named records as they are now, with `image` None for a row that is gone.
 
         Without `lock`, row and version are of one state of the database, which is enough to publish them again at that
@@ -171,15 +183,15 @@ class Outbox:
         with self._installed():
             return self._reader.records(connection, list(dict.fromkeys(record_keys)), lock=lock)
 
-    def read_former(
-        self, connection: Connection, record_keys: Sequence[str]
-    ) -> dict[str, dict[str, tuple[str, ...]]]:
+    def read_former(self, connection: Connection, record_keys: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
         """Gives the former values of each record's identifiers, from the history tables; one query per table.
 
         Every record asked for is there, with every field of the source's `former`. A value that the codec does not
         understand is left out, as it could match no row.
         """
-        raws: dict[str, dict[str, list[Raw]]] = {key: {field: [] for field in self._source.former} for key in record_keys}
+        raws: dict[str, dict[str, list[Raw]]] = {
+            key: {field: [] for field in self._source.former} for key in record_keys
+        }
         with self._installed():
             for field, key, raw in self._reader.former(connection, list(raws)) if raws else ():
                 if key in raws:
@@ -205,9 +217,7 @@ class Outbox:
             {"record_type": self._source.record_type, "record_key": key, "version": version}
             for key, version in sorted(versions.items())
         ]
-        excluded = bindparam("version", type_=BigInteger)
-        del excluded
-        upsert(connection, table, rows)
+        upsert(connection, table, rows, guard=table.c.version < literal_column("excluded.version", BigInteger()))
 
     def _values(self, row: OutboxRow) -> dict[str, object]:
         values: dict[str, object] = {
@@ -227,31 +237,31 @@ class Outbox:
                 values[f"{side[0]}_{name}"] = _storable((image or {}).get(name))
         return values
 
-    def _row(self, row: Row[*tuple[object, ...]]) -> OutboxRow:
-        known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    def _row(self, row: Sequence[Raw]) -> OutboxRow:
+        known = _Fixed._make(row[: len(_Fixed._fields)])
         return OutboxRow(
-            outbox_id=known["outbox_id"],
-            record_key=known["record_key"],
-            version=known["version"],
-            transaction_id=known["transaction_id"],
-            committed_at_ms=known["committed_at_ms"],
-            origin=Origin(known["origin"]),
-            repair_for=tuple(json.loads(known["repair_for"])) if known["repair_for"] else (),
-            epoch=known["epoch"],
-            before=self._image(known, "before"),
-            after=self._image(known, "after"),
+            outbox_id=known.outbox_id,
+            record_key=known.record_key,
+            version=known.version,
+            transaction_id=known.transaction_id,
+            committed_at_ms=known.committed_at_ms,
+            origin=Origin(known.origin),
+            repair_for=tuple(json.loads(known.repair_for)) if known.repair_for else (),
+            epoch=known.epoch,
+            before=self._image(row[len(_Fixed._fields) :], 0),
+            after=self._image(row[len(_Fixed._fields) :], 1),
         )
 
-    def _image(self, row: Mapping[str, Raw], side: str) -> Mapping[str, Raw] | None:
+    def _image(self, sides: Sequence[Raw], side: int) -> Mapping[str, Raw] | None:
         if self._is_postgres:
-            text = row[side]
+            text = sides[side]
             return image_from_json(text if isinstance(text, str) else None)
-        if not row[f"has_{side}"]:
-            return None
-        return {name: row[f"{side[0]}_{name}"] for name in self._columns}
+        width = len(self._columns) + 1
+        is_there, *values = sides[side * width : (side + 1) * width]
+        return dict(zip(self._columns, values, strict=True)) if is_there else None
 
     @contextmanager
-    def _installed(self) -> Iterator[None]:
+    def _installed(self) -> Generator[None, None, None]:
         try:
             yield
         except DBAPIError as error:
@@ -263,7 +273,7 @@ class Outbox:
                 )
                 raise ConfigurationError(msg, record_type=record_type) from error
             if state == _LOCKED:
-                msg = f"expected records of {record_type} to be free, found them locked by another transaction; try again"
+                msg = f"expected records of {record_type} to be free, found them locked; try again"
                 raise RetryableError(msg, record_type=record_type) from error
             raise
 

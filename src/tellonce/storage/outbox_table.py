@@ -10,25 +10,17 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    literal_column,
-)
+from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, MetaData, Table, Text, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
 
 from tellonce.declare import Raw, Source
 from tellonce.storage.database import OWN_SCHEMA
 
-__all__ = ["IS_SNAPSHOT", "image_from_json", "image_to_json", "mapped_columns", "outbox_table"]
+__all__ = ["SNAPSHOT", "image_from_json", "image_to_json", "mapped_columns", "outbox_table"]
 
-IS_SNAPSHOT = literal_column("'snapshot'")
+SNAPSHOT: ColumnElement[str] = literal_column("'snapshot'", Text())
 """Written out, since neither database uses a partial index for a bound value."""
 
 # Python refuses to read a longer run of digits as an int; as a decimal it is the codec's to refuse, for one record.
@@ -40,7 +32,7 @@ class _Untyped(UserDefinedType[Raw]):
 
     cache_ok = True
 
-    def get_col_spec(self) -> str:
+    def get_col_spec(self, **_kw: object) -> str:
         """Gives the empty type."""
         return ""
 
@@ -70,21 +62,23 @@ def outbox_table(source: Source, dialect_name: str) -> Table:
         sqlite_autoincrement=True,
     )
     index = f"{OWN_SCHEMA}_outbox_{source.record_type}"
-    changes, snapshot = table.c.origin != IS_SNAPSHOT, table.c.origin == IS_SNAPSHOT
+    changes, snapshot = table.c.origin != SNAPSHOT, table.c.origin == SNAPSHOT
     Index(f"{index}_changes", table.c.outbox_id, postgresql_where=changes, sqlite_where=changes)
     Index(f"{index}_snapshot", table.c.outbox_id, postgresql_where=snapshot, sqlite_where=snapshot)
     Index(f"{index}_record", table.c.record_key, table.c.version)
     return table
 
 
-def _image_columns(source: Source, *, is_postgres: bool) -> Sequence[Column[object]]:
+def _image_columns(source: Source, *, is_postgres: bool) -> Sequence[SchemaItem]:
     if is_postgres:
         return [Column("before", JSONB), Column("after", JSONB)]
-    columns: list[Column[object]] = []
-    for side in ("before", "after"):
-        columns.append(Column(f"has_{side}", Integer, nullable=False))
-        columns += [Column(f"{side[0]}_{name}", _Untyped()) for name in mapped_columns(source)]
-    return columns
+    names = mapped_columns(source)
+    return [
+        Column("has_before", Integer, nullable=False),
+        *[Column(f"b_{name}", _Untyped()) for name in names],
+        Column("has_after", Integer, nullable=False),
+        *[Column(f"a_{name}", _Untyped()) for name in names],
+    ]
 
 
 def image_from_json(text: str | None) -> Mapping[str, Raw] | None:

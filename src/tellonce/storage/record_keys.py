@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
 
-__all__ = ["is_after", "is_any_of", "key_parts", "key_text_expression", "key_text_sql"]
+__all__ = ["is_after", "is_any_of", "key_parts", "key_text_expression", "key_text_sql", "keys_per_statement"]
 
 # SQLite refuses an expression nested more than 1,000 deep, which a chain of ORs is.
 _COMPOSITE_KEYS_PER_STATEMENT = 200

@@ -5,7 +5,7 @@ On PostgreSQL the reading functions that capture installs do it, whose image is 
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -13,12 +13,14 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    ColumnClause,
     ColumnElement,
     Connection,
     Executable,
     FromClause,
     Integer,
-    Row,
+    Select,
+    TableClause,
     Text,
     and_,
     bindparam,
@@ -27,10 +29,11 @@ from sqlalchemy import (
     literal,
     select,
     table,
+    true,
 )
 from sqlalchemy.exc import OperationalError
 
-from tellonce.declare import Raw, Source
+from tellonce.declare import Raw, Source, split_table
 from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.outbox_table import image_from_json, mapped_columns
 from tellonce.storage.record_keys import is_after, is_any_of, key_parts, key_text_expression, keys_per_statement
@@ -84,7 +87,9 @@ class _PostgresReader:
     def _call(self, name: str, columns: Sequence[str], *arguments: ColumnElement[object]) -> FromClause:
         function = getattr(getattr(func, OWN_SCHEMA), f"{name}_{self._source.record_type}")
         types = {"version": BigInteger()}
-        called: FromClause = function(*arguments).table_valued(*(column(name, types.get(name, Text())) for name in columns))
+        called: FromClause = function(*arguments).table_valued(
+            *(column(name, types.get(name, Text())) for name in columns)
+        )
         return called
 
     def chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
@@ -94,7 +99,7 @@ class _PostgresReader:
             bindparam("after_key", after_key, Text()),
             bindparam("limit", limit, Integer()),
         )
-        return _records(connection.execute(select(called)))
+        return _records(fetch(connection, select(called)))
 
     def records(self, connection: Connection, keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
         called = self._call(
@@ -103,18 +108,18 @@ class _PostgresReader:
             bindparam("keys", list(keys), ARRAY(Text())),
             bindparam("lock", lock, Boolean()),
         )
-        return _records(connection.execute(select(called)))
+        return _records(fetch(connection, select(called)))
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         if self._source.former:
             called = self._call(
                 "read_former", ("field", "record_key", "value"), bindparam("keys", list(keys), ARRAY(Text()))
             )
-            for field, key, value in connection.execute(select(called)):
-                yield field, key, value
+            for field, key, value in fetch(connection, select(called)):
+                yield str(field), str(key), value
 
 
-def _records(rows: Iterator[Row[*tuple[object, ...]]] | Sequence[Row[*tuple[object, ...]]]) -> list[RecordImage]:
+def _records(rows: Sequence[Sequence[Raw]]) -> list[RecordImage]:
     return [
         RecordImage(str(key), int(str(version)), image_from_json(None if image is None else str(image)))
         for key, version, image in rows
@@ -122,13 +127,13 @@ def _records(rows: Iterator[Row[*tuple[object, ...]]] | Sequence[Row[*tuple[obje
 
 
 class _SqliteReader:
-    """Reads the table's own storage classes; a transaction that writes has the database for itself, so needs no lock."""
+    """Reads values in their own storage classes; a transaction that writes is alone, so it needs no lock."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._columns = mapped_columns(source)
         names = dict.fromkeys((*source.key, *self._columns))
-        self._table = table(source.table, *(column(name) for name in names)).alias("t")
+        self._table = _plain_table(source.table, names).alias("t")
         self._keys = [self._table.c[name] for name in source.key]
         self._key = key_text_expression(self._keys)
         versions = own_tables("sqlite").record_version
@@ -138,7 +143,7 @@ class _SqliteReader:
         )
         self._versions = versions
 
-    def _select(self, condition: ColumnElement[bool]) -> Executable:
+    def _select(self, condition: ColumnElement[bool]) -> Select[*tuple[object, ...]]:
         images = [self._table.c[name].label(f"c{at}") for at, name in enumerate(self._columns)]
         has_key = and_(*(part.is_not(None) for part in self._keys))
         return (
@@ -148,16 +153,15 @@ class _SqliteReader:
             .order_by(*self._keys)
         )
 
-    def _images(self, rows: Sequence[Row[*tuple[object, ...]]]) -> list[RecordImage]:
+    def _images(self, rows: Sequence[Sequence[Raw]]) -> list[RecordImage]:
         return [
-            RecordImage(str(row[0]), int(str(row[1])), dict(zip(self._columns, _raws(row[2:]), strict=True))) for row in rows
+            RecordImage(str(key), int(str(version)), dict(zip(self._columns, values, strict=True)))
+            for key, version, *values in rows
         ]
 
     def chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
-        after = literal(value=True)
-        if after_key is not None:
-            after = is_after(self._keys, key_parts(after_key, len(self._keys)))
-        return self._images(fetch(connection, _limited(self._select(after), limit)))
+        after = true() if after_key is None else is_after(self._keys, key_parts(after_key, len(self._keys)))
+        return self._images(fetch(connection, self._select(after).limit(limit)))
 
     def records(self, connection: Connection, keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
         del lock
@@ -183,7 +187,7 @@ class _SqliteReader:
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         for field, history in self._source.former.items():
             order = [history.order_by] if history.order_by else []
-            rows = table(history.table, *(column(name) for name in {*history.key, history.column, *order}))
+            rows = _plain_table(history.table, dict.fromkeys((*history.key, history.column, *order)))
             key_columns = [rows.c[name] for name in history.key]
             statement = select(key_text_expression(key_columns), rows.c[history.column]).order_by(
                 *key_columns, rows.c[history.order_by or history.column]
@@ -194,26 +198,33 @@ class _SqliteReader:
                     yield field, str(key), value
 
 
-def _raws(values: Sequence[Raw]) -> Sequence[Raw]:
-    return values
+def _plain_table(name: str, columns: Iterable[str]) -> TableClause:
+    schema, bare = split_table(name)
+    plain: list[ColumnClause[Raw]] = [column(name) for name in columns]
+    return table(bare, *plain, schema=schema)
 
 
-def fetch(connection: Connection, statement: Executable) -> Sequence[Row[*tuple[object, ...]]]:
+def fetch(connection: Connection, statement: Executable) -> Sequence[Sequence[Raw]]:
     """Gives all rows; text that is not UTF-8, which SQLite may hold, comes with its bytes as lone surrogates.
 
     So a codec refuses that one value and its record parks, where sqlite3 would refuse the whole answer.
     """
     try:
-        return connection.execute(statement).all()
+        return _rows(connection, statement)
     except OperationalError as error:
         if not str(error.orig).startswith("Could not decode to UTF-8"):
             raise
     with _text_as_it_is(connection):
-        return connection.execute(statement).all()
+        return _rows(connection, statement)
+
+
+def _rows(connection: Connection, statement: Executable) -> Sequence[Sequence[Raw]]:
+    rows: Sequence[Sequence[Raw]] = connection.execute(statement).all()
+    return rows
 
 
 @contextmanager
-def _text_as_it_is(connection: Connection) -> Iterator[None]:
+def _text_as_it_is(connection: Connection) -> Generator[None, None, None]:
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
         yield

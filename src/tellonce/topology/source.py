@@ -141,7 +141,7 @@ class _Reader:
         self.source.keys.setdefault(location, token.position)
 
     def _value(self, level: _Level | None, token: Token) -> None:
-        location = self._place(level, token.position)
+        location = self._place(level, token)
         value: Plain = None
         if token.kind is TokenKind.SCALAR:
             value = _scalar(token)
@@ -154,14 +154,16 @@ class _Reader:
             self._levels.append(_Level(location, value))
         self._keep(level, value)
 
-    def _place(self, level: _Level | None, position: Position) -> Location:
+    def _place(self, level: _Level | None, token: Token) -> Location:
         location: Location = ()
         if level is not None and isinstance(level.items, list):
             location = (*level.location, len(level.items))
-            self.source.keys.setdefault(location, position)
+            self.source.keys.setdefault(location, token.position)
         elif level is not None and level.key is not None:
             location = (*level.location, level.key)
-        self.source.values.setdefault(location, position)
+        # Nothing after a colon is placed by the parser at whatever comes next, so the key stands for it.
+        if token.kind is not TokenKind.SCALAR or token.value or token.is_quoted:
+            self.source.values.setdefault(location, token.position)
         return location
 
     def _keep(self, level: _Level | None, value: Plain) -> None:

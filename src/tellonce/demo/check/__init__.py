@@ -4,7 +4,7 @@ It imports nothing of the services and reads none of their files. How the regist
 written out here a second time, plainly, so that a mistake in codecs, matching or bindings cannot hide in both.
 """
 
-from tellonce.demo.check.city import check, check_folder
+from tellonce.demo.check.judgement import check, check_folder
 from tellonce.demo.check.results import CheckError, CheckResult, Finding, Known, Ownership, ViewResult
 
 __all__ = ["CheckError", "CheckResult", "Finding", "Known", "Ownership", "ViewResult", "check", "check_folder"]

@@ -51,7 +51,7 @@ def check(
 def check_folder(folder: Path) -> CheckResult:
     """Compares the databases that a kept folder's `demo.json` names.
 
-    The file holds `databases`, `ownership` and `known` as `check` takes them; relative SQLite paths start at the folder.
+    The file holds `databases`, `ownership` and `known` as `check` takes them; relative SQLite paths are from it.
 
     Raises:
         CheckError: the file or a database is missing or cannot be read.

@@ -1,0 +1,268 @@
+"""Putting the services together from settings: the one place that knows every part."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from tellonce.apply.applier import Applier, ApplierPorts, ApplierSettings
+from tellonce.apply.subscription import SubscribedView
+from tellonce.avro import Catalogue, FieldSpec
+from tellonce.cli.ports import ControlPorts, read_log_ends
+from tellonce.cli.settings import Settings
+from tellonce.declare import Binding, Source, load_bindings, load_source
+from tellonce.declare.check import check_binding, refuse
+from tellonce.kafka.clients import make_consumer, make_producer
+from tellonce.kafka.connection import check_connection
+from tellonce.kafka.group import GroupReader
+from tellonce.keyring import ViewKeys, load_view_keys
+from tellonce.model.errors import ConfigurationError
+from tellonce.publish.cycle import CycleSettings, PublishingCycle
+from tellonce.publish.images import Publication
+from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
+from tellonce.publish.send import Sender
+from tellonce.publish.stage import StageLimits, Stager
+from tellonce.publish.streams import PublishedView, published_views
+from tellonce.storage.bound_table import BoundTable
+from tellonce.storage.database import open_database, reading
+from tellonce.storage.outbox import Outbox
+from tellonce.storage.own_schema import check_own_schema
+from tellonce.storage.progress import load_cursor
+from tellonce.topology import Topology, load_topology
+from tellonce.topology.topics import INQUIRIES, MARKS, ORDERS, answers, attestations, group_of
+
+__all__ = ["Contract", "authority_of", "load_contract", "open_applier", "open_relay", "subscriber_of"]
+
+_MESSAGE_ROOM_BYTES = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """The contract between departments, loaded and checked."""
+
+    topology: Topology
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A publishing department's part: its sources, the views of each, and what publishes them."""
+
+    sources: Sequence[Source]
+    publications: Sequence[Publication]
+
+    @property
+    def views(self) -> list[PublishedView]:
+        """Every view that the department publishes."""
+        return [view for publication in self.publications for view in publication.views]
+
+
+def load_contract(settings: Settings) -> Contract:
+    """Gives topology and schemas.
+
+    Raises:
+        ConfigurationError: one of them is wrong.
+    """
+    topology = load_topology(settings.topology)
+    return Contract(topology=topology, catalogue=Catalogue.load(settings.schemas, topology))
+
+
+def require_department(contract: Contract, department: str) -> None:
+    """Returns where the topology has the department.
+
+    Raises:
+        ConfigurationError: it has not; the message lists those that it has.
+    """
+    if department not in contract.topology.departments:
+        known = ", ".join(sorted(contract.topology.departments))
+        msg = f"expected a department of the topology, found {department}; it has {known}"
+        raise ConfigurationError(msg, department=department)
+
+
+def authority_of(settings: Settings, contract: Contract, department: str, engine: Engine) -> Authority:
+    """Gives what a department publishes.
+
+    Raises:
+        ConfigurationError: it publishes nothing, or its declarations or keys are wrong.
+    """
+    require_department(contract, department)
+    published = contract.topology.published_by(department)
+    if not published:
+        msg = f"{department} is the authority of no record type, so it has nothing to publish"
+        raise ConfigurationError(msg, department=department)
+    keys: Mapping[str, ViewKeys] = {view.name: load_view_keys(settings.keys, view.name) for view in published}
+    views = published_views(published, contract.catalogue, keys)
+    sources = load_source(settings.producers, department)
+    publications = [
+        Publication(
+            source=source,
+            outbox=Outbox(source, engine.dialect.name),
+            specs=_specs_of(contract.catalogue, source, views),
+            views=[view for view in views if view.view.record_type == source.record_type],
+        )
+        for source in sources
+    ]
+    return Authority(sources=sources, publications=publications)
+
+
+def _specs_of(catalogue: Catalogue, source: Source, views: Sequence[PublishedView]) -> list[FieldSpec]:
+    """Gives the fields of a record type that some view publishes."""
+    found = {
+        spec.name: spec
+        for view in views
+        if view.view.record_type == source.record_type
+        for spec in catalogue.view_schema(view.name).fields
+    }
+    return list(found.values())
+
+
+def subscriber_of(settings: Settings, contract: Contract, department: str, engine: Engine) -> list[SubscribedView]:
+    """Gives what a department subscribes to, each view bound to a table that was found in the database.
+
+    Raises:
+        ConfigurationError: it subscribes to nothing, or its bindings, keys or tables are wrong.
+        RetryableError: the database is away.
+    """
+    require_department(contract, department)
+    names = [subscription.view for subscription in contract.topology.subscribed_by(department)]
+    if not names:
+        msg = f"{department} subscribes to no view, so it has nothing to apply"
+        raise ConfigurationError(msg, department=department)
+    bindings: Mapping[str, Binding] = {
+        binding.view: binding for binding in load_bindings(settings.consumers, department, subscribed=names)
+    }
+    views: list[SubscribedView] = []
+    for name in names:
+        view, schema, binding = contract.topology.view(name), contract.catalogue.view_schema(name), bindings[name]
+        refuse(check_binding(binding, schema, view))
+        views.append(
+            SubscribedView(
+                department=department,
+                view=view,
+                schema=schema,
+                keys=load_view_keys(settings.keys, name),
+                binding=binding,
+                table=BoundTable(engine, binding, schema.fields),
+            )
+        )
+    return views
+
+
+def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
+    """Gives a department's relay, connected; `stack` closes what was opened.
+
+    Raises:
+        ConfigurationError: settings, contract, declarations or the installation are wrong.
+        RetryableError: database or broker is away.
+    """
+    contract = load_contract(settings)
+    engine = _engine(settings, stack)
+    authority = authority_of(settings, contract, department, engine)
+    topics = {view.name: view.view.topic for view in authority.views}
+    kafka = settings.kafka
+    check_connection(
+        kafka,
+        reads=[ORDERS, INQUIRIES, *topics.values()],
+        writes=[MARKS, answers(department), *topics.values()],
+    )
+    check_own_schema(engine, department)
+    name = f"tellonce-relay-{department}"
+    control = ControlPorts(kafka, name, department, stack)
+    with reading(engine) as connection:
+        cursors = {p: int(load_cursor(connection, f"{ORDERS_TASK}:{p}") or 0) for p in range(64)}
+    orders = control.read_orders(ORDERS, cursors)
+    message_timeout_seconds = kafka.message_timeout_ms / 1000
+    cycle_settings = CycleSettings(
+        department=department,
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        lease_seconds=2 * message_timeout_seconds,
+        message_timeout_seconds=message_timeout_seconds,
+    )
+    limits = StageLimits(
+        changes=cycle_settings.changes_per_turn, max_event_bytes=kafka.max_message_bytes - _MESSAGE_ROOM_BYTES
+    )
+    sender = Sender(lambda: make_producer(kafka, name), topics, time.monotonic, message_timeout_seconds)
+    stager = Stager(department, authority.publications, contract.catalogue, limits)
+    cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
+    ports = RelayPorts(
+        mark=control.mark,
+        answer=control.answer,
+        tombstones=lambda due: control.bury(due, topics),
+        flush=control.flush,
+        orders=orders,
+        inquiries=control.read_inquiries(INQUIRIES),
+        read_log_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
+    )
+    relay = Relay(
+        RelaySettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
+        engine,
+        cycle,
+        authority.publications,
+        ports,
+    )
+    stack.callback(relay.close)
+    return relay
+
+
+def open_applier(settings: Settings, department: str, stack: ExitStack) -> Applier:
+    """Gives a department's applier, connected; `stack` closes what was opened.
+
+    Raises:
+        ConfigurationError: settings, contract, declarations, tables or the installation are wrong.
+        RetryableError: database or broker is away.
+    """
+    contract = load_contract(settings)
+    engine = _engine(settings, stack)
+    views = subscriber_of(settings, contract, department, engine)
+    topics = [view.view.topic for view in views]
+    kafka = settings.kafka
+    check_connection(
+        kafka, reads=[INQUIRIES, *topics], writes=[attestations(department), answers(department), ORDERS]
+    )
+    check_own_schema(engine, department)
+    name = f"tellonce-applier-{department}"
+    control = ControlPorts(kafka, name, department, stack)
+    ports = ApplierPorts(
+        attest=control.attest,
+        answer=control.answer,
+        order=control.order,
+        inquiries=control.read_inquiries(INQUIRIES),
+        flush=control.flush,
+    )
+
+    def make_reader(applier: Applier) -> GroupReader:
+        return GroupReader(
+            make_consumer(kafka, name, group_of(department)),
+            topics,
+            start_of=applier.start_of,
+            forget=applier.forget,
+            trouble_with=applier.stop_reading,
+        )
+
+    applier = Applier(
+        ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
+        engine,
+        views,
+        contract.catalogue,
+        make_reader,
+        ports,
+    )
+    stack.callback(applier.close)
+    return applier
+
+
+def _engine(settings: Settings, stack: ExitStack) -> Engine:
+    engine = open_database(settings.database())
+    stack.callback(engine.dispose)
+    return engine
+
+
+def demo_root() -> Path:
+    """Gives the folder that holds the demo city: the checkout's own, or the copy inside the installed package."""
+    package = Path(__file__).parents[1] / "demo" / "city"
+    return package if package.is_dir() else Path(__file__).parents[3]

@@ -1,0 +1,281 @@
+"""Capture in PostgreSQL: row triggers that write the outbox in the department's own transaction.
+
+What must be known of them:
+- They fire always, also under `session_replication_role = replica` and in a logical replication worker.
+- They run with the installer's rights, so an application's role needs none on our schema.
+- They never raise. A change that could not be captured is warned about, and found by the sweep.
+- TRUNCATE is refused; DROP, DETACH PARTITION, `DISABLE TRIGGER` and what a superuser does otherwise go unseen until
+  the sweep.
+- Each captured row costs a subtransaction, since that is how PL/pgSQL catches an error.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import Connection, Dialect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from tellonce.declare import Source
+from tellonce.model.errors import ConfigurationError
+from tellonce.storage.capture_functions import (
+    FUNCTION_KINDS,
+    TRIGGER_FUNCTION_KINDS,
+    CaptureFunction,
+    capture_functions,
+)
+from tellonce.storage.capture_plan import Part, Step, literal
+from tellonce.storage.database import OWN_SCHEMA
+from tellonce.storage.outbox_table import mapped_columns, outbox_table
+from tellonce.storage.postgres_catalog import CatalogTable, captured_table, find_table, quoted
+
+__all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
+
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no type
+
+
+def lock_catalog(connection: Connection) -> None:
+    """Keeps another installation in this database waiting until this transaction ends; gives up on a lock after 10 s."""
+    connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tellonce.install'))"))
+
+
+def lock_table(connection: Connection, source: Source) -> None:
+    """Keeps writers of the source's table waiting until this transaction ends; readers go on."""
+    table = captured_table(connection, source)
+    connection.exec_driver_sql(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def parts(connection: Connection, source: Source) -> list[Part]:
+    """Gives everything that capturing the source consists of, each with what is wrong with it now.
+
+    Raises:
+        ConfigurationError: the table cannot be captured, or rows wait that were captured under another declaration.
+    """
+    table = captured_table(connection, source)
+    found = [*_outbox_parts(connection, source, table)]
+    functions = capture_functions(connection, source, table)
+    found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]
+    triggers = _trigger_parts(connection, source, table)
+    if any(part.problem for part in triggers):
+        _check_no_key_twice(connection, source, table)
+    return found + triggers
+
+
+def removal_steps(connection: Connection, source: Source) -> list[Step]:
+    """Gives the steps that remove what was installed for the source, whatever became of its table."""
+    record_type = source.record_type
+    steps = [
+        Step(
+            sentence=f"Drop the trigger {name} on {schema}.{table}.",
+            sql=f"DROP TRIGGER {quoted(name)} ON {quoted(schema)}.{quoted(table)}",
+        )
+        for name, schema, table in _triggers_anywhere(connection, source)
+    ]
+    known = connection.execute(
+        text("""
+            SELECT p.proname, pg_get_function_identity_arguments(p.oid) FROM pg_proc p
+            WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = ANY (:names) ORDER BY p.proname
+        """),
+        {"schema": OWN_SCHEMA, "names": [f"{kind}_{record_type}" for kind in FUNCTION_KINDS]},
+    )
+    steps += [
+        Step(
+            sentence=f"Drop the function {OWN_SCHEMA}.{name}.",
+            sql=f"DROP FUNCTION {OWN_SCHEMA}.{quoted(name)}({arguments})",
+        )
+        for name, arguments in known
+    ]
+    outbox = f"{OWN_SCHEMA}.outbox_{record_type}"
+    if find_table(connection, outbox) is not None:
+        steps.append(
+            Step(
+                sentence=f"Drop the outbox {outbox} with all changes in it that are not published yet.",
+                sql=f"DROP TABLE {OWN_SCHEMA}.{quoted('outbox_' + record_type)}",
+            )
+        )
+    return steps
+
+
+def _outbox_parts(connection: Connection, source: Source, table: CatalogTable) -> Iterator[Part]:
+    outbox = outbox_table(source, "postgresql")
+    name = f"{OWN_SCHEMA}.{outbox.name}"
+    present = find_table(connection, name)
+    problem = None
+    if present is None:
+        problem = f"the outbox {name} is missing"
+    elif list(present.columns) != [column.name for column in outbox.columns]:
+        problem = f"the outbox {name} has other columns than this release writes"
+    create = f"{CreateTable(outbox).compile(dialect=_DIALECT)}".strip()
+    yield _part(source, problem, f"Create the outbox {name}, where changes of {source.table} wait.", create)
+    for index in sorted(outbox.indexes, key=lambda index: str(index.name)):
+        exists = connection.execute(
+            text("SELECT to_regclass(:name) IS NOT NULL"), {"name": f"{OWN_SCHEMA}.{quoted(str(index.name))}"}
+        ).scalar_one()
+        sentence = f"Create the index {index.name} of the outbox."
+        problem = None if exists else f"the index {index.name} is missing"
+        yield _part(source, problem, sentence, f"{CreateIndex(index).compile(dialect=_DIALECT)}")
+    shape = {"table": f"{table.schema}.{table.name}", "key": list(source.key), "columns": list(mapped_columns(source))}
+    noted = None if present is None else _comment(connection, present.oid, "pg_class")
+    if present is not None and noted is not None and noted != json.dumps(shape):
+        _check_none_waits(connection, source, json.loads(noted), shape)
+    yield _part(
+        source,
+        None if noted == json.dumps(shape) else f"the outbox {name} is not marked as holding the declared columns",
+        f"Note on the outbox {name} which columns its rows hold.",
+        f"COMMENT ON TABLE {OWN_SCHEMA}.{quoted(outbox.name)} IS {literal(json.dumps(shape))}",
+    )
+
+
+def _check_none_waits(
+    connection: Connection, source: Source, before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]
+) -> None:
+    # A row captured before a column was declared has no value for it, and would be published as if it were null.
+    is_subset = set(now["columns"]) <= set(before["columns"]) and before["key"] == now["key"]
+    if is_subset and before["table"] == now["table"]:
+        return
+    outbox = outbox_table(source, "postgresql")
+    waits = connection.execute(text(f"SELECT EXISTS (SELECT 1 FROM {OWN_SCHEMA}.{quoted(outbox.name)})")).scalar_one()
+    if waits:
+        msg = (
+            f"{source.place}: expected no change of {source.record_type} to wait when its table, key or columns are "
+            "declared otherwise, found some in the outbox; let the relay publish them, then install again"
+        )
+        raise ConfigurationError(msg, record_type=source.record_type)
+
+
+def _function_part(connection: Connection, source: Source, kind: str, function: CaptureFunction) -> Part:
+    name = f"{OWN_SCHEMA}.{quoted(f'{kind}_{source.record_type}')}"
+    shown = f"{OWN_SCHEMA}.{kind}_{source.record_type}"
+    found = connection.execute(
+        text("""
+            SELECT p.prosrc, p.prosecdef, p.proconfig, has_function_privilege('public', p.oid, 'EXECUTE') AS is_public
+            FROM pg_proc p WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = :name
+        """),
+        {"schema": OWN_SCHEMA, "name": f"{kind}_{source.record_type}"},
+    ).one_or_none()
+    problem = None
+    if found is None:
+        problem = f"the function {shown} is missing"
+    elif found.prosrc != function.body:
+        problem = f"the function {shown} has another body than this release and this declaration give it"
+    elif found.prosecdef != function.is_definer or tuple(found.proconfig or ()) != function.settings or found.is_public:
+        problem = f"the function {shown} has other rights or settings than it should"
+    return _part(source, problem, f"Create the function {shown}.", function.sql(name))
+
+
+def _trigger_parts(connection: Connection, source: Source, table: CatalogTable) -> list[Part]:
+    record_type, columns = source.record_type, list(dict.fromkeys((*source.key, *mapped_columns(source))))
+    old, new = (", ".join(f"{side}.{quoted(name)}" for name in columns) for side in ("OLD", "NEW"))
+    capture = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('capture_' + record_type)}()"
+    refuse = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('refuse_truncate_' + record_type)}()"
+    # Compared byte for byte, which is cheap, knows every type, and spares a function call where nothing of ours changed.
+    changed = f"WHEN (ROW({old}) OPERATOR(pg_catalog.*<>) ROW({new}))"
+    row_name, update_name, truncate_name = _trigger_names(record_type)
+    wanted = {
+        (table.oid, row_name): (table.sql, f"AFTER INSERT OR DELETE ON {table.sql} FOR EACH ROW {capture}"),
+        (table.oid, update_name): (table.sql, f"AFTER UPDATE ON {table.sql} FOR EACH ROW {changed} {capture}"),
+    }
+    # A statement's trigger is not inherited: TRUNCATE of one partition would pass.
+    for oid, name in [(table.oid, table.sql), *_partitions(connection, table)]:
+        wanted[oid, truncate_name] = (name, f"BEFORE TRUNCATE ON {name} FOR EACH STATEMENT {refuse}")
+    present = _triggers(connection, [oid for oid, _ in wanted])
+    found = [
+        _trigger_part(source, name, on, f"CREATE TRIGGER {quoted(name)} {definition}", present.get((oid, name)))
+        for (oid, name), (on, definition) in wanted.items()
+    ]
+    for name, schema, other in _triggers_anywhere(connection, source):
+        on = f"{quoted(schema)}.{quoted(other)}"
+        if (on, name) not in {(on, name) for (_, name), (on, _) in wanted.items()}:
+            sentence = f"Drop the trigger {name} on {schema}.{other}, which is not this source's table any more."
+            drop = f"DROP TRIGGER {quoted(name)} ON {on}"
+            found.append(_part(source, f"the trigger {name} is on {schema}.{other} still", sentence, drop))
+    return found
+
+
+def _trigger_names(record_type: str) -> tuple[str, str, str]:
+    capture = f"{OWN_SCHEMA}_capture_{record_type}"
+    return capture, f"{capture}_update", f"{OWN_SCHEMA}_refuse_truncate_{record_type}"
+
+
+def _trigger_part(source: Source, name: str, on: str, sql: str, present: tuple[str, str | None, bool] | None) -> Part:
+    mark = f"tellonce {hashlib.sha256(sql.encode()).hexdigest()[:16]}"
+    problem = None
+    if present is None:
+        problem = f"the trigger {name} on {on} is missing"
+    elif present[0] != "A" or not present[2]:
+        problem = f"the trigger {name} on {on} does not fire always, in every partition"
+    elif present[1] != mark:
+        problem = f"the trigger {name} on {on} was made otherwise than this release and this declaration make it"
+    steps = [
+        *([] if present is None else [f"DROP TRIGGER {quoted(name)} ON {on}"]),
+        sql,
+        f"ALTER TABLE {on} ENABLE ALWAYS TRIGGER {quoted(name)}",
+        f"COMMENT ON TRIGGER {quoted(name)} ON {on} IS {literal(mark)}",
+    ]
+    return _part(source, problem, f"Create the trigger {name} on {on}, which fires always.", ";\n".join(steps))
+
+
+def _triggers(connection: Connection, tables: Sequence[int]) -> dict[tuple[int, str], tuple[str, str | None, bool]]:
+    rows = connection.execute(
+        text("""
+            SELECT t.tgrelid, t.tgname, t.tgenabled, obj_description(t.oid, 'pg_trigger'),
+                   NOT EXISTS (SELECT 1 FROM pg_trigger c WHERE c.tgparentid = t.oid AND c.tgenabled <> 'A')
+            FROM pg_trigger t WHERE t.tgrelid = ANY (:tables) AND NOT t.tgisinternal
+        """),
+        {"tables": list(tables)},
+    )
+    return {(oid, name): (str(enabled), comment, everywhere) for oid, name, enabled, comment, everywhere in rows}
+
+
+def _triggers_anywhere(connection: Connection, source: Source) -> list[tuple[str, str, str]]:
+    rows = connection.execute(
+        text("""
+            SELECT t.tgname, n.nspname, c.relname
+            FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+            JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = ANY (:names) AND t.tgparentid = 0
+            ORDER BY n.nspname, c.relname, t.tgname
+        """),
+        {"schema": OWN_SCHEMA, "names": [f"{kind}_{source.record_type}" for kind in TRIGGER_FUNCTION_KINDS]},
+    )
+    return [(name, schema, table) for name, schema, table in rows]
+
+
+def _partitions(connection: Connection, table: CatalogTable) -> list[tuple[int, str]]:
+    if not table.is_partitioned:
+        return []
+    rows = connection.execute(
+        text("""
+            SELECT c.oid, n.nspname, c.relname FROM pg_partition_tree(CAST(:oid AS oid)) p
+            JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE p.level > 0 AND c.relkind IN ('r', 'p') ORDER BY p.level, c.relname
+        """),
+        {"oid": table.oid},
+    )
+    return [(oid, f"{quoted(schema)}.{quoted(name)}") for oid, schema, name in rows]
+
+
+def _check_no_key_twice(connection: Connection, source: Source, table: CatalogTable) -> None:
+    if not table.is_partitioned:
+        return
+    keys = ", ".join(quoted(name) for name in source.key)
+    twice = text(f"SELECT EXISTS (SELECT 1 FROM {table.sql} GROUP BY {keys} HAVING count(*) > 1)")
+    if connection.execute(twice).scalar_one():
+        msg = (
+            f"{source.place}: expected each record key once in {source.table}, found one in two partitions; "
+            "a record is one row"
+        )
+        raise ConfigurationError(msg, record_type=source.record_type)
+
+
+def _comment(connection: Connection, oid: int, catalog: str) -> str | None:
+    found = connection.execute(
+        text("SELECT obj_description(:oid, :catalog)"), {"oid": oid, "catalog": catalog}
+    ).scalar()
+    return None if found is None else str(found)
+
+
+def _part(source: Source, problem: str | None, sentence: str, sql: str) -> Part:
+    return Part(record_type=source.record_type, problem=problem, step=Step(sentence=sentence, sql=sql))

@@ -1,0 +1,63 @@
+"""Our own tables in a department's database: made, brought up to date, and removed without a trace."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, inspect, text
+
+from tellonce.model.errors import ConfigurationError
+from tellonce.storage.database import OWN_SCHEMA, reading, writing
+from tellonce.storage.tables import own_tables
+
+__all__ = ["check_own_schema", "create_own_schema", "drop_own_schema", "own_table_names"]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def own_table_names(dialect_name: str) -> tuple[str, ...]:
+    """Gives the qualified names of the tables that `create_own_schema` makes."""
+    return tuple(table.fullname for table in own_tables(dialect_name).metadata.sorted_tables)
+
+
+def create_own_schema(engine: Engine) -> None:
+    """Makes our tables, or brings those of an earlier release up to date; no table of the department is touched."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            # Two installations at once: the second waits, then finds everything there.
+            connection.execute(text("SELECT pg_advisory_xact_lock(7435108, 1)"))
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}"))
+        command.upgrade(_config(connection), "head")
+
+
+def drop_own_schema(engine: Engine) -> None:
+    """Removes our tables and our schema with everything in it."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"DROP SCHEMA IF EXISTS {OWN_SCHEMA} CASCADE"))
+            return
+        names = [n for n in inspect(connection).get_table_names() if n.startswith(f"{OWN_SCHEMA}_")]
+        for name in names:
+            connection.execute(text(f'DROP TABLE "{name}"'))
+
+
+def check_own_schema(engine: Engine, department: str) -> None:
+    """Returns where our tables are there.
+
+    Raises:
+        ConfigurationError: they are not; says which command makes them.
+        RetryableError: the database is away.
+    """
+    schema = OWN_SCHEMA if engine.dialect.name == "postgresql" else None
+    name = "position" if schema else f"{OWN_SCHEMA}_position"
+    with reading(engine) as connection:
+        if not inspect(connection).has_table(name, schema=schema):
+            msg = f"expected tellonce's own tables in the department's database, found none; run `tellonce install {department}`"
+            raise ConfigurationError(msg, department=department)

@@ -1,0 +1,5 @@
+CREATE TRIGGER @{name} AFTER @{event} ON @{table}
+WHEN @{condition}
+BEGIN
+@{statements}
+END
