@@ -180,9 +180,16 @@ def test_every_spelling_decodes_to_its_value(codec: Codec, value: Value) -> None
         assert codec.decode(spelling) == value
 
 
+# Marks that no message contains for reasons of its own: a drawn value might else be a word or a limit that a message names.
+MARKS = ("qzqzqz", "\u2603\u2603", "271828182")
+MARKED_TEXTS = st.tuples(TEXTS, st.sampled_from(MARKS), TEXTS).map("".join)
+MARKED_NUMBERS = st.integers(0, 10**30).map(lambda number: number * 10**9 + int(MARKS[2]))
+MARKED_BYTES = st.binary(max_size=4).map(lambda data: data + MARKS[0].encode())
+
+
 @every_codec
-@given(value=st.one_of(TEXTS, DECIMALS, INTEGERS).filter(lambda value: len(str(value)) > 5))
-def test_no_error_carries_the_value(codec: Codec, value: str | Decimal | int) -> None:
+@given(value=st.one_of(MARKED_TEXTS, MARKED_NUMBERS, MARKED_NUMBERS.map(Decimal), MARKED_BYTES))
+def test_no_error_carries_the_value(codec: Codec, value: str | int | Decimal | bytes) -> None:
     """Errors go to logs and parked records, so neither their text nor their cause may show what the value was."""
     errors: list[BaseException] = []
     for translate in (lambda: encode_checked(codec, value), lambda: codec.decode(value)):
@@ -193,7 +200,7 @@ def test_no_error_carries_the_value(codec: Codec, value: str | Decimal | int) ->
 
     while errors:
         shown = errors.pop()
-        assert str(value) not in str(shown)
+        assert not [mark for mark in MARKS if mark in str(shown).lower()]
         errors += [cause for cause in (shown.__cause__, shown.__context__) if cause is not None]
 
 

@@ -78,6 +78,7 @@ class Applier:
         self._repeat: list[Attestation] = []
         self._retried_at = self._swept_at = self._chunk_at = float("-inf")
         self._sweeping: list[Callable[[], bool]] = []
+        self._has_nothing_due = False
         self._log = _log.bind(department=settings.department)
         self._reader = make_reader(self)
 
@@ -130,6 +131,7 @@ class Applier:
             and not any(stream.waiting for stream in self._streams.values())
             and not self._sweeping
             and self._swept_at > float("-inf")
+            and self._has_nothing_due
         )
 
     def pause(self) -> None:
@@ -157,6 +159,7 @@ class Applier:
                 continue
             if applied is not None:
                 self._say(view, partition[1], applied)
+                self._has_nothing_due = False
                 offsets[partition] = stream.position.offset
         self._reader.commit(offsets)
         return bool(offsets)
@@ -187,6 +190,7 @@ class Applier:
             return False
         self._retried_at = now
         did = False
+        self._has_nothing_due = True
         for view in self._by_name.values():
             with reading(self._engine) as connection:
                 is_complete = Ledger(connection, view.name).is_complete(view.view.partitions)
@@ -195,7 +199,7 @@ class Applier:
                 if (view.view.topic, partition) in self._streams:
                     applied = retry_parked(self._engine, view, self._catalogue, partition, incoming)
                     self._say(view, partition, applied)
-                    did = True
+                    did, self._has_nothing_due = True, False
                     if not applied.parked:
                         self._retried_at = float("-inf")
         return did

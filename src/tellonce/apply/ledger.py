@@ -30,6 +30,7 @@ class Entry:
     """What the department's ledger says of one record.
 
     `event_digest` is of the newest event; `row_digest` of the row as it was last read back, if there is one.
+    `committed_at_ms` is the authority's commit and `applied_at_ms` this department's, in epoch milliseconds.
     """
 
     pseudonym: str
@@ -41,6 +42,8 @@ class Entry:
     event_digest: str | None
     row_digest: str | None
     state: RecordState
+    committed_at_ms: int
+    applied_at_ms: int
 
     @property
     def digest(self) -> str | None:

@@ -7,9 +7,9 @@ A row's digest is corrected only where the ledger's version and digest are still
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from tellonce.apply.attest import attest
+from tellonce.apply.attest import attest, unlinked_task
 from tellonce.apply.execute import row_element
 from tellonce.apply.ledger import Entry, Ledger
 from tellonce.apply.subscription import SubscribedView
@@ -17,7 +17,7 @@ from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
 from tellonce.storage.bound_table import BoundRow, RowKey
-from tellonce.storage.database import clock_ms, reading, writing
+from tellonce.storage.database import reading, writing
 from tellonce.storage.progress import load_cursor, save_cursor
 
 __all__ = ["SweptRows", "SweptStream", "sweep_rows", "sweep_stream"]
@@ -66,7 +66,7 @@ def sweep_stream(engine: Engine, subscribed: SubscribedView, partition: int) -> 
     with writing(engine) as connection:
         attestation = None
         if changes:
-            attestation = _save(Ledger(connection, subscribed.name), subscribed, partition, changes, clock_ms(connection))
+            attestation = _save(connection, subscribed, partition, changes)
         save_cursor(connection, task, cursor, finished=finished)
     return SweptStream(compared=len(held), changed=len(changes), finished=finished, attestation=attestation)
 
@@ -87,8 +87,9 @@ def _as_found(
 
 
 def _save(
-    ledger: Ledger, subscribed: SubscribedView, partition: int, changes: Sequence[tuple[Entry, Entry]], now: int
+    connection: Connection, subscribed: SubscribedView, partition: int, changes: Sequence[tuple[Entry, Entry]]
 ) -> Attestation | None:
+    ledger = Ledger(connection, subscribed.name)
     stream = ledger.lock_or_create_stream(partition)
     present = ledger.entries([old.pseudonym for old, _ in changes])
     kept: list[Entry] = []
@@ -98,7 +99,7 @@ def _save(
             stream.move(old, new)
             kept.append(new)
     ledger.save_entries(kept)
-    attestation = attest(subscribed.department, stream, now) if kept else None
+    attestation = attest(connection, subscribed.department, stream) if kept else None
     ledger.save_stream(stream)
     return attestation
 
@@ -118,9 +119,13 @@ def sweep_rows(engine: Engine, subscribed: SubscribedView) -> SweptRows:
         hit = {p for values in hashes.values() for value in values for p in sharing.get(value, ())}
         waiting = [e.pseudonym for e in ledger.entries(sorted(hit)).values() if e.state is RecordState.OUT_OF_SCOPE]
     finished = len(rows) < _CHUNK
-    with writing(engine) as connection:
-        save_cursor(connection, task, "" if finished else rows[-1].key, finished=finished)
     missed = sum(not any(sharing.get(value) for value in values) for values in hashes.values())
+    with writing(engine) as connection:
+        so_far = (int(load_cursor(connection, f"{task}:missed") or 0) if after else 0) + missed
+        save_cursor(connection, f"{task}:missed", str(so_far))
+        save_cursor(connection, task, "" if finished else rows[-1].key, finished=finished)
+        if finished:
+            save_cursor(connection, unlinked_task(subscribed.name), str(so_far), finished=True)
     return SweptRows(read=len(rows), unlinked=missed, found=sorted(waiting), finished=finished)
 
 

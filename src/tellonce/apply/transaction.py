@@ -70,7 +70,7 @@ def apply_batch(
         if batch.complete_epoch:
             stream.complete_epoch = batch.complete_epoch
         stream.position, stream.attestable = reached, batch.attestable
-        applied.attestation = attest(subscribed.department, stream, clock_ms(connection))
+        applied.attestation = attest(connection, subscribed.department, stream)
         ledger.save_stream(stream)
         if applied.outcomes.get("applied"):
             hasten(connection, subscribed.name)
@@ -93,7 +93,7 @@ def retry_parked(
             stream.outcomes[outcome] += moved
             stream.outcomes["parked"] -= moved
         if before != (stream.sum, stream.states):
-            applied.attestation = attest(subscribed.department, stream, clock_ms(connection))
+            applied.attestation = attest(connection, subscribed.department, stream)
         ledger.save_stream(stream)
     return applied
 
@@ -109,7 +109,7 @@ def _carry_out(
     for decision in decisions:
         rows = written.get(decision.incoming.pseudonym)
         digest = digest_of_rows(subscribed, decision, rows) if rows else None
-        entry = _entry(decision, stream.partition, None if digest is None else to_hex(digest))
+        entry = _entry(decision, stream.partition, None if digest is None else to_hex(digest), now)
         stream.move(decision.old, entry)
         entries.append(entry)
         outcome = _outcome(decision)
@@ -125,7 +125,7 @@ def _carry_out(
     return applied
 
 
-def _entry(decision: Decision, partition: int, row_digest: str | None) -> Entry:
+def _entry(decision: Decision, partition: int, row_digest: str | None, now: int) -> Entry:
     old, header = decision.old, decision.incoming.header
     if decision.is_settled:
         # Nothing was written, so the row still holds what it held.
@@ -141,6 +141,8 @@ def _entry(decision: Decision, partition: int, row_digest: str | None) -> Entry:
         event_digest=None if decision.event_digest is None else to_hex(decision.event_digest),
         row_digest=None if is_deleted else row_digest,
         state=decision.state,
+        committed_at_ms=decision.event.committed_at_ms if decision.event else now,
+        applied_at_ms=now,
     )
 
 

@@ -170,9 +170,7 @@ def _published(lock: Lock, view: View) -> _Published:
     return _Published(names=names, subject=subject, versions=versions, newest=newest)
 
 
-def _check_readable(
-    subject: str, schema_id: int, written: Sequence[FieldShape], newest: Sequence[FieldShape]
-) -> None:
+def _check_readable(subject: str, schema_id: int, written: Sequence[FieldShape], newest: Sequence[FieldShape]) -> None:
     by_name = {field.spec.name: field for field in written}
     for field in newest:
         old = by_name.get(field.spec.name)

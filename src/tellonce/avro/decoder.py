@@ -104,9 +104,7 @@ def _constants(names: SourceNames) -> dict[str, object]:
     }
 
 
-def _write_side(
-    code: SourceCode, side: str, written: Sequence[FieldShape], kept: Sequence[FieldShape] | None
-) -> None:
+def _write_side(code: SourceCode, side: str, written: Sequence[FieldShape], kept: Sequence[FieldShape] | None) -> None:
     """Write the lines that read one row, or skip it where `kept` is None, and set the variable `side`."""
     by_name = {field.spec.name: field for field in kept or ()}
     targets = {field.spec.name: f"{side[0]}{number}" for number, field in enumerate(written)}

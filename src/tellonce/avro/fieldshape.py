@@ -253,9 +253,11 @@ class _Reader:
 def _without_null(declared: Json) -> tuple[bool, Json]:
     if not isinstance(declared, list):
         return False, declared
-    if len(declared) != 2 or declared[0] != "null" or declared[1] == "null" or isinstance(declared[1], list):
-        raise Refused('expected a union of the form ["null", type], found another; write null first and one type')
-    return True, declared[1]
+    match declared:
+        case ["null", str() | dict() as inner] if inner != "null":
+            return True, inner
+        case _:
+            raise Refused('expected a union of the form ["null", type], found another; write null first and one type')
 
 
 def _match_only(field: JsonObject, value: ValueShape) -> bool:

@@ -136,7 +136,7 @@ def _day_or_instant(wire: Wire, number: int) -> Value:
 
 
 def _is_latin(text: str) -> bool:
-    return all(ord(character) < 256 for character in text)
+    return all(character <= "\xff" for character in text)
 
 
 def _texts(written: Json) -> tuple[str, ...] | None:

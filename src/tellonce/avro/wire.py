@@ -5,6 +5,8 @@ A reader trusts no length: a slice past the end is short, so the next byte read 
 the position fails, and no length makes it allocate more than the message holds.
 """
 
+# ruff: noqa: PLR2004 - the numbers compared are Avro's groups of seven bits, and a name would cost a look-up each time
+
 from datetime import date, datetime
 from decimal import Context, Decimal
 

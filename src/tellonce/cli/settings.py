@@ -1,6 +1,7 @@
 """Settings of every command: flags, then environment variables, then an environment file, then secret files."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,8 +28,8 @@ class Settings(BaseSettings):
     database_url_file: Path | None = Field(default=None, description="File that holds the database URL.")
     kafka: KafkaSettings = Field(default_factory=lambda: KafkaSettings(bootstrap_servers="127.0.0.1:9092"))
     sweep_interval_seconds: float = Field(default=600.0, gt=0, description="Rest after a whole sweep of the tables.")
-    log_format: str = Field(default="json", pattern="^(json|text)$", description="json, or text for people.")
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_form: Literal["json", "text"] = Field(default="json", description="Form of the log: json, or text for people.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     def database(self) -> str:
         """Gives the database URL.

@@ -3,14 +3,15 @@
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import Engine
 
 from tellonce.apply.applier import Applier, ApplierPorts, ApplierSettings
+from tellonce.apply.shadow import Shadow
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import Catalogue, FieldSpec
 from tellonce.cli.ports import ControlPorts, read_log_ends
@@ -19,7 +20,8 @@ from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
 from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
-from tellonce.kafka.group import GroupReader
+from tellonce.kafka.group import GroupReader, ReadMessage, read_message
+from tellonce.kafka.reading import read_to_end
 from tellonce.keyring import ViewKeys, load_view_keys
 from tellonce.model.errors import ConfigurationError
 from tellonce.publish.cycle import CycleSettings, PublishingCycle
@@ -28,15 +30,41 @@ from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
 from tellonce.publish.send import Sender
 from tellonce.publish.stage import StageLimits, Stager
 from tellonce.publish.streams import PublishedView, published_views
+from tellonce.reconcile.core import Core
+from tellonce.reconcile.policy import load_policy
+from tellonce.reconcile.service import Reconciler
+from tellonce.reconcile.wires import answer_topics, attestation_topics, connect
 from tellonce.storage.bound_table import BoundTable
 from tellonce.storage.database import open_database, reading
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
 from tellonce.storage.progress import load_cursor
 from tellonce.topology import Topology, load_topology
-from tellonce.topology.topics import INQUIRIES, MARKS, ORDERS, answers, attestations, group_of
+from tellonce.topology.topics import (
+    DIVERGENCES,
+    EVIDENCE,
+    INQUIRIES,
+    MARKS,
+    ORDERS,
+    answers,
+    attestations,
+    group_of,
+)
 
-__all__ = ["Contract", "authority_of", "load_contract", "open_applier", "open_relay", "subscriber_of"]
+__all__ = [
+    "Authority",
+    "Contract",
+    "authority_of",
+    "declared_sources",
+    "engine_of",
+    "load_contract",
+    "open_applier",
+    "open_reconciler",
+    "open_relay",
+    "open_shadow",
+    "require_department",
+    "subscriber_of",
+]
 
 _MESSAGE_ROOM_BYTES = 20_000
 
@@ -82,6 +110,16 @@ def require_department(contract: Contract, department: str) -> None:
         known = ", ".join(sorted(contract.topology.departments))
         msg = f"expected a department of the topology, found {department}; it has {known}"
         raise ConfigurationError(msg, department=department)
+
+
+def declared_sources(settings: Settings, contract: Contract, department: str) -> Sequence[Source]:
+    """Gives the sources that a department declares, none if it publishes nothing.
+
+    Raises:
+        ConfigurationError: a declaration is wrong.
+    """
+    require_department(contract, department)
+    return load_source(settings.producers, department) if contract.topology.published_by(department) else ()
 
 
 def authority_of(settings: Settings, contract: Contract, department: str, engine: Engine) -> Authority:
@@ -161,7 +199,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
         RetryableError: database or broker is away.
     """
     contract = load_contract(settings)
-    engine = _engine(settings, stack)
+    engine = engine_of(settings, stack)
     authority = authority_of(settings, contract, department, engine)
     topics = {view.name: view.view.topic for view in authority.views}
     kafka = settings.kafka
@@ -217,7 +255,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> Appli
         RetryableError: database or broker is away.
     """
     contract = load_contract(settings)
-    engine = _engine(settings, stack)
+    engine = engine_of(settings, stack)
     views = subscriber_of(settings, contract, department, engine)
     topics = [view.view.topic for view in views]
     kafka = settings.kafka
@@ -256,13 +294,45 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> Appli
     return applier
 
 
-def _engine(settings: Settings, stack: ExitStack) -> Engine:
+def engine_of(settings: Settings, stack: ExitStack) -> Engine:
+    """Gives the department's database; `stack` closes its connections."""
     engine = open_database(settings.database())
     stack.callback(engine.dispose)
     return engine
 
 
-def demo_root() -> Path:
-    """Gives the folder that holds the demo city: the checkout's own, or the copy inside the installed package."""
-    package = Path(__file__).parents[1] / "demo" / "city"
-    return package if package.is_dir() else Path(__file__).parents[3]
+def open_shadow(settings: Settings, department: str, stack: ExitStack) -> Shadow:
+    """Gives what looks at a department's subscribed views without applying them.
+
+    Raises:
+        ConfigurationError: settings, contract, declarations, tables or the installation are wrong.
+        RetryableError: database or broker is away.
+    """
+    contract = load_contract(settings)
+    engine = engine_of(settings, stack)
+    views = subscriber_of(settings, contract, department, engine)
+    check_connection(settings.kafka, reads=[view.view.topic for view in views])
+    check_own_schema(engine, department)
+
+    def read_topic(topic: str) -> Iterator[tuple[int, ReadMessage]]:
+        for message in read_to_end(settings.kafka, topic, client_id=f"tellonce-shadow-{department}"):
+            yield int(message.partition() or 0), read_message(message)
+
+    return Shadow(engine, views, contract.catalogue, read_topic)
+
+
+def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, Topology]:
+    """Gives the reconciler, connected; `stack` closes what was opened.
+
+    Raises:
+        ConfigurationError: settings, topology or policy are wrong, or a topic is missing or forbidden.
+        RetryableError: the broker is away.
+    """
+    topology = load_topology(settings.topology)
+    check_connection(
+        settings.kafka,
+        reads=[MARKS, DIVERGENCES, *attestation_topics(topology), *answer_topics(topology)],
+        writes=[INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE],
+    )
+    core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
+    return Reconciler(core, topology, stack.enter_context(connect(settings.kafka, topology))), topology

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from random import Random
 
 from tellonce.demo.numbers import SHORT_LENGTH
-from tellonce.demo.people import TODAY, Marriage, Population, Resident
+from tellonce.demo.people import TODAY, Marriage, Population, Resident, happens
 from tellonce.demo.tables import FUND_NAME_BYTES, Row
 
 __all__ = ["Ownership", "departments_rows", "party_row", "resident_row"]
@@ -17,6 +17,7 @@ _MIRROR_WITH_SHORT_NUMBER = 0.09
 _OLD_NAME = 0.03
 _WRONG_BIRTH_DATE = 0.01
 _OLD_ADDRESS = 0.06
+_WORKING_AGE = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def _public_security(rng: Random, population: Population, _ownership: Ownership)
             "state": _stale_status(rng, marriage, married="M", divorced="D"),
         }
         for marriage in population.marriages
-        if rng.random() < 0.9
+        if happens(rng, 0.9)
     ]
     residents = [resident_row(person) for person in population.residents]
     return {"resident": residents, "id_history": history, "marital_register": register}
@@ -108,7 +109,7 @@ def resident_row(person: Resident) -> Row:
 
 def _stale_status(rng: Random, marriage: Marriage, *, married: str, divorced: str) -> str:
     # A third of the divorces never reached whoever copied the register by hand.
-    return divorced if marriage.status == "divorced" and rng.random() < 0.67 else married
+    return divorced if marriage.status == "divorced" and happens(rng, 0.67) else married
 
 
 def _civil_affairs(rng: Random, population: Population, ownership: Ownership) -> Rows:
@@ -138,7 +139,7 @@ def _provident_fund(rng: Random, population: Population, ownership: Ownership) -
     holders = [
         person
         for person in population.residents
-        if person.age >= 20 and not _shares_number(population, person) and rng.random() < 0.75
+        if person.age >= _WORKING_AGE and not _shares_number(population, person) and happens(rng, 0.75)
     ]
     undecidable = _holders_of_shared_numbers(population)
     accounts = len(holders) + len(undecidable)
@@ -165,7 +166,7 @@ def _provident_fund(rng: Random, population: Population, ownership: Ownership) -
 
 def _fund_row(rng: Random, person: Resident, account: str, number: str, status: str) -> Row:
     birth_date = person.birth_date
-    if rng.random() < _WRONG_BIRTH_DATE:
+    if happens(rng, _WRONG_BIRTH_DATE):
         birth_date = birth_date.replace(day=birth_date.day % 28 + 1)
     return {
         "zhbh": account,
@@ -197,7 +198,7 @@ def _shares_number(population: Population, person: Resident) -> bool:
 def _social_security(rng: Random, population: Population, ownership: Ownership) -> Rows:
     people: list[Row] = []
     for row_id, person, number in _mirrored(rng, population, ownership, share=0.92, first_id=2_000_001):
-        stale = rng.random() < _OLD_ADDRESS
+        stale = happens(rng, _OLD_ADDRESS)
         people.append(
             {
                 "ryid": row_id,
@@ -219,7 +220,7 @@ def _social_security(rng: Random, population: Population, ownership: Ownership) 
             "hyzk": _stale_status(rng, marriage, married="20", divorced="40"),
         }
         for marriage in population.marriages
-        if rng.random() < 0.6
+        if happens(rng, 0.6)
     ]
     return {"insured_person": people, "spouse_register": spouses}
 
@@ -234,7 +235,7 @@ def _healthcare(rng: Random, population: Population, ownership: Ownership) -> Ro
                 "id_card_no": number,
                 "patient_name": _name_on_file(rng, person),
                 "gender": "M" if person.sex == "male" else "F",
-                "dob": born.replace(day=born.day % 28 + 1) if rng.random() < _WRONG_BIRTH_DATE else born,
+                "dob": born.replace(day=born.day % 28 + 1) if happens(rng, _WRONG_BIRTH_DATE) else born,
                 "deceased": "N",
                 "blood_group": rng.choice(("A", "B", "O", "AB", None)),
                 "last_visit": TODAY - timedelta(days=rng.randint(1, 2000)),
@@ -246,10 +247,10 @@ def _healthcare(rng: Random, population: Population, ownership: Ownership) -> Ro
 def _mirrored(
     rng: Random, population: Population, ownership: Ownership, *, share: float, first_id: int
 ) -> Iterable[tuple[int, Resident, str]]:
-    present = [person for person in population.residents if rng.random() < share]
+    present = [person for person in population.residents if happens(rng, share)]
     for row_id, person in enumerate([*present, *population.strangers], start=first_id):
         number = person.id_number
-        if not _shares_number(population, person) and rng.random() < _MIRROR_WITH_SHORT_NUMBER:
+        if not _shares_number(population, person) and happens(rng, _MIRROR_WITH_SHORT_NUMBER):
             number = person.earlier_number or number
         if row_id - first_id < len(present):
             ownership.owners[str(row_id)] = person.resident_id
@@ -260,7 +261,7 @@ def _mirrored(
 
 def _name_on_file(rng: Random, person: Resident) -> str:
     # The name before a correction: the family name with the second character of many.
-    return f"{person.name[0]}小{person.name[-1]}" if rng.random() < _OLD_NAME else person.name
+    return f"{person.name[0]}小{person.name[-1]}" if happens(rng, _OLD_NAME) else person.name
 
 
 def _cut(name: str, max_bytes: int) -> str:

@@ -11,8 +11,8 @@ from random import Random
 
 from sqlalchemy import Connection, Engine, insert, update
 
-from tellonce.demo.generation import City
 from tellonce.demo.files import party_row, resident_row
+from tellonce.demo.generation import City
 from tellonce.demo.numbers import SHORT_LENGTH, NumberOffice, Sex
 from tellonce.demo.people import DISTRICTS, TODAY, NameOffice, Resident
 from tellonce.demo.tables import tables_of

@@ -10,7 +10,7 @@ from faker import Faker
 
 from tellonce.demo.numbers import LAST_SHORT_BIRTH, SHORT_LENGTH, NumberOffice, Sex, short_form
 
-__all__ = ["DISTRICTS", "TODAY", "Marriage", "NameOffice", "Population", "Resident", "populate"]
+__all__ = ["DISTRICTS", "TODAY", "Marriage", "NameOffice", "Population", "Resident", "happens", "populate"]
 
 TODAY = date(2026, 6, 1)
 """The day on which the city's registers stand at the start; fixed, so that a seed gives the same city for ever."""
@@ -31,9 +31,12 @@ _HAS_MOVED = 0.3
 _OLD_SINCE = 1960
 _OLD_AND_DEAD = 0.03
 _RESIDENTS_PER_SHARED_NUMBER = 300
+_FIRST_SHARED = 7
 _MARRIED_COUPLES_PER_RESIDENT = 0.22
 _DIVORCED = 0.12
 _STRANGERS = 6
+_MARRYING_AGE = 24
+_FIRST_NEW_CARDS = 2004
 
 _LONG_FIRST = ("阿卜杜热合曼", "阿卜杜克热木", "努尔麦麦提", "吐尔逊古丽", "阿依努尔古丽", "古丽巴哈尔", "麦麦提艾力江")
 _LONG_LAST = ("买买提依明", "阿卜力克木", "吐尔逊尼亚孜", "艾合买提江", "木合塔尔江", "热合木图拉")
@@ -138,7 +141,7 @@ def populate(seed: int, residents: int) -> Population:
     shared: set[str] = set()
     while len(people) < residents:
         next_id = FIRST_RESIDENT_ID + len(people)
-        if len(people) % _RESIDENTS_PER_SHARED_NUMBER == 7 and len(people) + 1 < residents:
+        if len(people) % _RESIDENTS_PER_SHARED_NUMBER == _FIRST_SHARED and len(people) + 1 < residents:
             pair = office.pair_with_one_short_number(next_id)
             people.extend(pair)
             shared.add(pair[0].former_id_numbers[0])
@@ -166,7 +169,7 @@ class _RegistryOffice:
         draw = self._rng.random()
         if draw < _STILL_SHORT:
             # One upgrade in ten does not simply add a century and a check character: the sequence was another's.
-            upgraded = number if self._rng.random() < 0.9 else self._numbers.reissue(number, birth_date, sex)
+            upgraded = number if happens(self._rng, 0.9) else self._numbers.reissue(number, birth_date, sex)
             still_short = self._described(resident_id, birth_date, sex, short_form(number))
             return replace(still_short, next_id_number=upgraded)
         former = () if draw < _STILL_SHORT + _HISTORY_LOST else (short_form(number),)
@@ -188,7 +191,7 @@ class _RegistryOffice:
         return self._described(resident_id, birth_date, sex, self._numbers.issue(birth_date, sex))
 
     def _sex(self) -> Sex:
-        return "male" if self._rng.random() < 0.51 else "female"
+        return "male" if happens(self._rng, 0.51) else "female"
 
     def _birth_date(self) -> date:
         # Roughly the age structure of a Chinese city: a sixth children, a fifth above sixty.
@@ -202,16 +205,21 @@ class _RegistryOffice:
         return Resident(
             resident_id=resident_id,
             id_number=number,
-            name=names.long_name() if rng.random() < _LONG_NAME else names.name(sex),
+            name=names.long_name() if happens(rng, _LONG_NAME) else names.name(sex),
             sex=sex,
             birth_date=birth_date,
-            alive=birth_date.year >= _OLD_SINCE or rng.random() >= _OLD_AND_DEAD,
+            alive=birth_date.year >= _OLD_SINCE or not happens(rng, _OLD_AND_DEAD),
             former_id_numbers=(),
             address=names.address(),
             district_code=rng.choice(DISTRICTS),
             moved_on=TODAY - timedelta(days=rng.randint(40, 7000)) if moved else None,
-            phone=names.phone() if rng.random() < 0.8 else None,
+            phone=names.phone() if happens(rng, 0.8) else None,
         )
+
+
+def happens(rng: Random, share: float) -> bool:
+    """Whether something happens that happens to this share of people."""
+    return rng.random() < share
 
 
 def _pool(draw: Callable[[], str], size: int) -> Sequence[str]:
@@ -219,7 +227,7 @@ def _pool(draw: Callable[[], str], size: int) -> Sequence[str]:
 
 
 def _marriages(rng: Random, people: Sequence[Resident]) -> list[Marriage]:
-    adults = [person for person in people if person.age >= 24 and person.alive]
+    adults = [person for person in people if person.age >= _MARRYING_AGE and person.alive]
     men = [person for person in adults if person.sex == "male"]
     women = [person for person in adults if person.sex == "female"]
     rng.shuffle(men)
@@ -228,7 +236,7 @@ def _marriages(rng: Random, people: Sequence[Resident]) -> list[Marriage]:
     men.sort(key=lambda person: person.birth_date.year // 4)
     women.sort(key=lambda person: person.birth_date.year // 4)
     wanted = round(len(people) * _MARRIED_COUPLES_PER_RESIDENT)
-    couples = [couple for couple in zip(men, women, strict=False) if rng.random() < 0.9]
+    couples = [couple for couple in zip(men, women, strict=False) if happens(rng, 0.9)]
     rng.shuffle(couples)
     return [_marriage(rng, FIRST_MARRIAGE_ID + n, couple) for n, couple in enumerate(couples[:wanted])]
 
@@ -244,13 +252,13 @@ def _marriage(rng: Random, marriage_id: int, couple: tuple[Resident, Resident]) 
         spouse_a_id_number=first,
         spouse_b_id_number=second,
         registered_on=registered_on,
-        status="divorced" if rng.random() < _DIVORCED else "married",
+        status="divorced" if happens(rng, _DIVORCED) else "married",
         spouse_ids=(couple[0].resident_id, couple[1].resident_id),
     )
 
 
 def _number_shown(person: Resident, on: date) -> str:
-    # Second-generation cards, which all carry 18 characters, came from 2004 on.
-    if on.year < 2004 and person.former_id_numbers:
+    # Cards of the second generation, from 2004 on, all carry 18 characters.
+    if on.year < _FIRST_NEW_CARDS and person.former_id_numbers:
         return person.former_id_numbers[0]
     return person.id_number

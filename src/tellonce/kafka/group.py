@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
 
-__all__ = ["GroupReader", "ReadMessage", "Start"]
+__all__ = ["GroupReader", "ReadMessage", "Start", "read_message"]
 
 _log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class GroupReader:
                 self._note(partition, error)
             elif partition in self.assigned:
                 self._ended.discard(partition)
-                found.setdefault(partition, []).append(_read(message))
+                found.setdefault(partition, []).append(read_message(message))
         return found
 
     def is_at_end(self) -> bool:
@@ -149,7 +149,8 @@ def _starting(partition: Partition, start: Start) -> TopicPartition:
     return TopicPartition(*partition, offset, leader_epoch=leader_epoch if leader_epoch >= 0 else None)
 
 
-def _read(message: Message) -> ReadMessage:
+def read_message(message: Message) -> ReadMessage:
+    """Gives a Kafka message with its header `tellonce`."""
     headers: list[tuple[str, str | bytes | None]] = list(message.headers() or ())  # type: ignore[arg-type]  # confluent-kafka types it for both directions
     header = next((value for name, value in headers if name == _HEADER), None)
     leader_epoch = message.leader_epoch()

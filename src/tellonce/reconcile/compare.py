@@ -55,9 +55,7 @@ class Comparison:
     @property
     def difference(self) -> Difference:
         """What the department has more than the authority."""
-        return Difference(
-            (self.attestation.sum - self.mark.sum) % MODULUS, self.attestation.count - self.mark.count
-        )
+        return Difference((self.attestation.sum - self.mark.sum) % MODULUS, self.attestation.count - self.mark.count)
 
     @property
     def is_equal(self) -> bool:

@@ -128,6 +128,11 @@ class Core:
         return concluded
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a drill-down is running, so that answers are being waited for."""
+        return not self._drills.is_idle
+
+    @property
     def is_settled(self) -> bool:
         """Whether every stream that has a mark was compared at its newest, and no question about it is open."""
         return self._drills.is_idle and all(map(self._is_settled, self._subscribed_streams()))
@@ -195,7 +200,7 @@ class Core:
         )
 
     def _is_in_doubt(self, status: StreamStatus, stream: StreamId, now_ms: int) -> bool:
-        """Whether only a drill-down can tell: an unexplained difference, or an order that no sums have shown to help."""
+        """Whether only a drill-down can tell: an unexplained difference, or an order not shown to help."""
         if status.state is not StreamState.DIVERGED:
             return False
         longest_ms = self._policy.repair_check_seconds * 1000
@@ -206,7 +211,7 @@ class Core:
 
     def _order(self, outputs: list[Output], now_ms: int) -> None:
         plan = plan_by_policy(self._book, self._topology, self._rounds, new_id=self._new_id, now_ms=now_ms)
-        # Orders before the states that tell of them: after a crash in between a repair is ordered twice, never not at all.
+        # Orders before the states that tell of them: a crash in between orders a repair twice, never not at all.
         outputs.extend(plan.orders)
         if plan.ordered:
             self._write_divergences(outputs, self._book.note_ordered(plan.ordered, now_ms))

@@ -187,9 +187,7 @@ class DrillDown:
     def _start_sweep(self) -> None:
         self._sweep += 1
         self._resumes_ms = None
-        self._authority.begin_sweep(
-            frozenset(bucket for side in self._departments.values() for bucket in side.buckets)
-        )
+        self._authority.begin_sweep(frozenset(bucket for side in self._departments.values() for bucket in side.buckets))
 
     def _begin_next_sweep(self) -> None:
         count = self.plan.bucket_count
@@ -240,9 +238,7 @@ class DrillDown:
             self._leave_out(side, "it is too far behind")
 
     def _found(self, side: _Side, *, buckets: frozenset[int]) -> None:
-        self._outcomes.append(
-            Outcome(department=side.name, buckets=buckets, bucket_count=self.plan.bucket_count)
-        )
+        self._outcomes.append(Outcome(department=side.name, buckets=buckets, bucket_count=self.plan.bucket_count))
 
     def _end_sweep(self, now_ms: int) -> None:
         for side in tuple(self._departments.values()):

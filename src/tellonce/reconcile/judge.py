@@ -74,30 +74,40 @@ def judge(authority: Answered, department: Answered) -> Verdict:
     """
     if authority.digest == department.digest:
         return Standing.EQUAL
-    if authority.place.epoch != department.place.epoch or not authority.place.position or not department.place.position:
+    if not _is_comparable(authority.place, department.place):
         return Standing.UNDECIDED
     if authority.entry is None:
         return _unknown_to_authority(authority.place, department)
-    if department.version > authority.version:
-        # The department is already past the authority's page: a newer event than the page knows has been applied.
-        return Standing.UNDECIDED
-    if authority.entry.state is RecordState.UNPUBLISHED:
-        return DivergenceKind.UNPUBLISHED
-    if authority.entry.state is RecordState.DELETED:
-        return _deleted(authority.entry, department)
-    return _live(authority.entry, department)
+    return _known_to_authority(authority.entry, department)
+
+
+def _is_comparable(authority: Place, department: Place) -> bool:
+    return authority.epoch == department.epoch and authority.position > 0 and department.position > 0
 
 
 def _unknown_to_authority(authority_place: Place, department: Answered) -> Verdict:
     held = department.entry
-    if held is None:
-        return Standing.EQUAL
+    if held is None or held.epoch > authority_place.epoch:
+        return Standing.UNDECIDED
     if held.epoch < authority_place.epoch:
         return DivergenceKind.ORPHANED
-    # Position at or past the page's, too: an authority that forgot a deleted record may still have its delete under way.
-    if held.epoch == authority_place.epoch and held.sequence <= authority_place.position <= department.place.position:
+    # At or past the page's position, too: an authority may forget a deleted record whose delete is still on its way.
+    if held.sequence <= authority_place.position <= department.place.position:
         return DivergenceKind.ORPHANED
     return Standing.UNDECIDED
+
+
+def _known_to_authority(entry: PageEntry, department: Answered) -> Verdict:
+    if department.version > (entry.epoch, entry.version):
+        # The department is already past the authority's page: a newer event than the page knows has been applied.
+        return Standing.UNDECIDED
+    match entry.state:
+        case RecordState.UNPUBLISHED:
+            return DivergenceKind.UNPUBLISHED
+        case RecordState.DELETED:
+            return _deleted(entry, department)
+        case _:
+            return _live(entry, department)
 
 
 def _deleted(entry: PageEntry, department: Answered) -> Verdict:
@@ -115,12 +125,9 @@ def _live(entry: PageEntry, department: Answered) -> Verdict:
     is_lower = department.version < (entry.epoch, entry.version)
     if is_lower and not has_passed:
         return Standing.UNDECIDED
-    hindered = _hindered(held)
-    if hindered is not None:
-        return hindered
     if held.digest is None:
-        return DivergenceKind.MISSING
-    return DivergenceKind.STALE if is_lower else DivergenceKind.ALTERED
+        return _hindered(held) or DivergenceKind.MISSING
+    return _hindered(held) or (DivergenceKind.STALE if is_lower else DivergenceKind.ALTERED)
 
 
 def _hindered(entry: PageEntry | None) -> DivergenceKind | None:

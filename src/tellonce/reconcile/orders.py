@@ -30,8 +30,13 @@ __all__ = [
 _RECORDS_PER_ORDER = MAX_PAGE_RECORDS
 
 _NO_HELP = {
-    DivergenceKind.PARKED: "the department could not apply the newest event, and the same event would park again; see `tellonce parked list`",
-    DivergenceKind.AMBIGUOUS: "several rows of the department match, and a repair cannot choose; a person at the department decides",
+    DivergenceKind.PARKED: (
+        "the department could not apply the newest event, and the same event would park again;"
+        " see `tellonce parked list`"
+    ),
+    DivergenceKind.AMBIGUOUS: (
+        "several rows of the department match, and a repair cannot choose; a person at the department decides"
+    ),
     DivergenceKind.UNPUBLISHED: "the authority cannot publish the record as it is; it must be corrected there",
 }
 
@@ -231,9 +236,7 @@ def _plan(
             order = _order(stream, departments, part, terms)
             orders.append(order)
             ordered |= {id_: order.order_id for each in part for id_ in needed[stream, each].values()}
-    return RepairPlan(
-        orders=tuple(orders), ordered=ordered, divergences=tuple(chosen), left_alone=tuple(left_alone)
-    )
+    return RepairPlan(orders=tuple(orders), ordered=ordered, divergences=tuple(chosen), left_alone=tuple(left_alone))
 
 
 def _order(stream: StreamId, departments: tuple[str, ...], pseudonyms: tuple[str, ...], terms: _Terms) -> Order:

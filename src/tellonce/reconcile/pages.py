@@ -18,7 +18,7 @@ Wanted = Mapping[str, Answered]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One side's records with `after` < pseudonym <= `upto`; a record of that range that is not in it is absent there."""
+    """One side's records with `after` < pseudonym <= `upto`; whatever of that range is not in it is absent there."""
 
     after: str
     upto: str
@@ -35,7 +35,7 @@ class Page:
 class Outcome:
     """What a drill-down found out about some records of one department's stream.
 
-    It covers the records of these buckets and this range of pseudonyms, and of those only the `wanted`, if that is given.
+    It covers the records of these buckets and this range of pseudonyms, of those only the `wanted` if that is given.
     A covered record that is neither a finding nor undecided is equal.
     """
 
@@ -81,7 +81,12 @@ def page_of(answer: Answer, after: str) -> Page | None:
 
 
 def judge_range(
-    authority: Page, department: Page, *, bounds: tuple[str, str], buckets: tuple[frozenset[int], int], wanted: Wanted | None
+    authority: Page,
+    department: Page,
+    *,
+    bounds: tuple[str, str],
+    buckets: tuple[frozenset[int], int],
+    wanted: Wanted | None,
 ) -> Judged:
     """Judges the records behind the first and up to the second of `bounds`, which both pages must cover.
 

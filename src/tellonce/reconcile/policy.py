@@ -21,7 +21,7 @@ class ReconciliationPolicy:
     answer_timeout_seconds: float = 15.0
     """After this a question is asked again; longer than an answering side needs for a page."""
     answer_patience_seconds: float = 60.0
-    """After this a side that gave no usable answer to a question is left out, so that it does not hold up the others."""
+    """After this a side that gave no usable answer to a question is left out, so that it does not delay the others."""
     undecided_pause_seconds: float = 2.0
     """How long to wait before records whose positions did not allow a verdict are asked for again."""
     drill_pause_seconds: float = 5.0
@@ -29,7 +29,7 @@ class ReconciliationPolicy:
     drill_pause_longest_seconds: float = 300.0
     """The doubling ends here."""
     drill_patience_seconds: float = 900.0
-    """After this a drill-down is given up with what it has found; a record that changes all the time may stay undecided."""
+    """After this a drill-down is given up with what it has found; records that keep changing may stay undecided."""
     drills_at_once: int = 8
     """Most streams that are drilled down at the same time."""
     page_records: int = MAX_PAGE_RECORDS
@@ -63,7 +63,7 @@ class ReconciliationPolicy:
 
 
 def load_policy(consumers_dir: Path) -> ReconciliationPolicy:
-    """Gives the policy that the folder's `reconciliation.py` declares as `policy`; the defaults if there is no such file.
+    """Gives the policy that the folder's `reconciliation.py` declares as `policy`; the defaults without such a file.
 
     Raises:
         ConfigurationError: the file is not valid Python, or declares no `policy`.

@@ -29,17 +29,18 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
-from sqlalchemy.types import NullType, TypeEngine
+from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from tellonce.avro import FieldSpec
 from tellonce.declare import Binding, BoundColumn, Existing, Raw, Undecodable
 from tellonce.model.change import Value
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.copying import copy_rows, stage_name
-from tellonce.storage.database import is_infrastructure_trouble, sentence_of
+from tellonce.storage.database import is_infrastructure_trouble, reading, sentence_of
 from tellonce.storage.statements import in_slices
 
 __all__ = ["BoundRow", "BoundTable", "RowChange", "RowKey"]
@@ -69,6 +70,18 @@ class RowChange:
     values: Mapping[str, Raw]
 
 
+class _BareType(UserDefinedType[Any]):
+    """A column's type without its length or precision: a cast to varchar(30) would cut a longer value without a word."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_options: object) -> str:
+        return self.name
+
+
 class BoundTable:
     """One binding's table in one database."""
 
@@ -83,11 +96,12 @@ class BoundTable:
         self.columns: tuple[BoundColumn, ...] = binding.columns_for(specs)
         self._is_postgres = engine.dialect.name == "postgresql"
         names, types, key = _look_up(engine, binding)
+        bare = _bare_types(engine, binding) if self._is_postgres else {}
         self._key_names = key
         self._check_columns(names)
         schema, _, name = binding.table.rpartition(".")
         columns: list[Column[object]] = [
-            Column(n, types[n] if n in key else NullType(), primary_key=n in key) for n in names
+            Column(n, types[n] if n in key else bare.get(n, NullType()), primary_key=n in key) for n in names
         ]
         self._table = Table(name, MetaData(), *columns, schema=schema or None)
         self._types = types
@@ -291,6 +305,17 @@ class BoundTable:
                 hint = f"; is {near[0]} meant?" if near else f"; it has {', '.join(names)}"
                 msg = f"{binding.place}: expected a column {name} in the table {binding.table}, found none{hint}"
                 raise ConfigurationError(msg, view=binding.view, table=binding.table, column=name)
+
+
+def _bare_types(engine: Engine, binding: Binding) -> dict[str, _BareType]:
+    """Gives PostgreSQL's own names of the columns' types, without their modifiers."""
+    table = ".".join(engine.dialect.identifier_preparer.quote(part) for part in binding.table.split("."))
+    statement = text(
+        "SELECT attname, pg_catalog.format_type(atttypid, -1) FROM pg_catalog.pg_attribute "
+        "WHERE attrelid = CAST(:name AS pg_catalog.regclass) AND attnum > 0 AND NOT attisdropped"
+    )
+    with reading(engine) as connection:
+        return {name: _BareType(kind) for name, kind in connection.execute(statement, {"name": table})}
 
 
 def _look_up(engine: Engine, binding: Binding) -> tuple[list[str], dict[str, TypeEngine[object]], tuple[str, ...]]:

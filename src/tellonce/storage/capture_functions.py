@@ -23,7 +23,11 @@ _NOW_MS = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
 _PAIRS_PER_CALL = 50
 # Types whose JSON form is one plain value; any other is captured as its text.
 _PLAIN_TYPES = frozenset(
-    "bool int2 int4 int8 float4 float8 numeric text varchar bpchar char name date time timestamp timestamptz uuid bytea".split()
+    {
+        *("bool", "int2", "int4", "int8", "float4", "float8", "numeric"),
+        *("text", "varchar", "bpchar", "char", "name", "uuid", "bytea"),
+        *("date", "time", "timestamp", "timestamptz"),
+    }
 )
 # An image must not depend on the settings of the session that fires the trigger.
 _SETTINGS = (
@@ -60,7 +64,7 @@ class CaptureFunction:
             *(["SECURITY DEFINER"] if self.is_definer else []),
             *(_setting(setting) for setting in self.settings),
         ]
-        # Whoever may execute a function that runs with our rights could hang it on a table of his own and forge changes.
+        # Whoever may execute the trigger's function could hang it on a table of his own and forge changes.
         revoke = f"REVOKE ALL ON FUNCTION {name}{self.arguments} FROM PUBLIC"
         return "\n".join([*head, f"AS $tellonce${self.body}$tellonce$;", revoke])
 

@@ -1,4 +1,4 @@
-"""What installing capture consists of, in either dialect: parts that are in place or not, and templates of their SQL."""
+"""What installing capture consists of: parts that are in place or not, and the templates of their SQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One thing that must be in place for a record type, what is wrong with it, and the step that sets it right."""
+    """One thing that must be in place for a record type, what is wrong with it, and the steps that set it right."""
 
     record_type: str
     problem: str | None
-    step: Step
+    steps: tuple[Step, ...]
 
 
 class _Template(Template):
@@ -50,7 +50,7 @@ def _template(name: str) -> _Template:
     return _Template(files("tellonce.storage").joinpath("sql", name).read_text(encoding="utf-8").rstrip("\n"))
 
 
-def filled(name: str, **places: str) -> str:
+def filled(name: str, /, **places: str) -> str:
     """Gives the SQL of a template of ours with its `@{places}` filled in; what is put in must already be quoted."""
     return _template(name).substitute(places)
 

@@ -36,7 +36,7 @@ _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQL
 
 
 def lock_catalog(connection: Connection) -> None:
-    """Keeps another installation in this database waiting until this transaction ends; gives up on a lock after 10 s."""
+    """Keeps other installations waiting until this transaction ends, and lets it wait for a lock 10 s at most."""
     connection.execute(text("SET LOCAL lock_timeout = '10s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tellonce.install'))"))
 
@@ -166,11 +166,31 @@ def _function_part(connection: Connection, source: Source, kind: str, function: 
 
 
 def _trigger_parts(connection: Connection, source: Source, table: CatalogTable) -> list[Part]:
+    wanted = _wanted_triggers(connection, source, table)
+    present = _triggers(connection, [oid for oid, _ in wanted])
+    found = [
+        _trigger_part(source, name, on, f"CREATE TRIGGER {quoted(name)} {definition}", present.get((oid, name)))
+        for (oid, name), (on, definition) in wanted.items()
+    ]
+    places = {(on, name) for (_, name), (on, _) in wanted.items()}
+    for name, schema, other in _triggers_anywhere(connection, source):
+        on = f"{quoted(schema)}.{quoted(other)}"
+        if (on, name) not in places:
+            sentence = f"Drop the trigger {name} on {schema}.{other}, which is not this source's table any more."
+            drop = f"DROP TRIGGER {quoted(name)} ON {on}"
+            found.append(_part(source, f"the trigger {name} is on {schema}.{other} still", sentence, drop))
+    return found
+
+
+def _wanted_triggers(
+    connection: Connection, source: Source, table: CatalogTable
+) -> dict[tuple[int, str], tuple[str, str]]:
+    """Gives the table and the definition of each trigger by the table's oid and the trigger's name."""
     record_type, columns = source.record_type, list(dict.fromkeys((*source.key, *mapped_columns(source))))
     old, new = (", ".join(f"{side}.{quoted(name)}" for name in columns) for side in ("OLD", "NEW"))
     capture = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('capture_' + record_type)}()"
     refuse = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('refuse_truncate_' + record_type)}()"
-    # Compared byte for byte, which is cheap, knows every type, and spares a function call where nothing of ours changed.
+    # Byte for byte, which is cheap, knows every type, and spares a function call where nothing of ours changed.
     changed = f"WHEN (ROW({old}) OPERATOR(pg_catalog.*<>) ROW({new}))"
     row_name, update_name, truncate_name = _trigger_names(record_type)
     wanted = {
@@ -178,20 +198,9 @@ def _trigger_parts(connection: Connection, source: Source, table: CatalogTable) 
         (table.oid, update_name): (table.sql, f"AFTER UPDATE ON {table.sql} FOR EACH ROW {changed} {capture}"),
     }
     # A statement's trigger is not inherited: TRUNCATE of one partition would pass.
-    for oid, name in [(table.oid, table.sql), *_partitions(connection, table)]:
-        wanted[oid, truncate_name] = (name, f"BEFORE TRUNCATE ON {name} FOR EACH STATEMENT {refuse}")
-    present = _triggers(connection, [oid for oid, _ in wanted])
-    found = [
-        _trigger_part(source, name, on, f"CREATE TRIGGER {quoted(name)} {definition}", present.get((oid, name)))
-        for (oid, name), (on, definition) in wanted.items()
-    ]
-    for name, schema, other in _triggers_anywhere(connection, source):
-        on = f"{quoted(schema)}.{quoted(other)}"
-        if (on, name) not in {(on, name) for (_, name), (on, _) in wanted.items()}:
-            sentence = f"Drop the trigger {name} on {schema}.{other}, which is not this source's table any more."
-            drop = f"DROP TRIGGER {quoted(name)} ON {on}"
-            found.append(_part(source, f"the trigger {name} is on {schema}.{other} still", sentence, drop))
-    return found
+    for oid, on in [(table.oid, table.sql), *_partitions(connection, table)]:
+        wanted[oid, truncate_name] = (on, f"BEFORE TRUNCATE ON {on} FOR EACH STATEMENT {refuse}")
+    return wanted
 
 
 def _trigger_names(record_type: str) -> tuple[str, str, str]:
@@ -278,4 +287,4 @@ def _comment(connection: Connection, oid: int, catalog: str) -> str | None:
 
 
 def _part(source: Source, problem: str | None, sentence: str, sql: str) -> Part:
-    return Part(record_type=source.record_type, problem=problem, step=Step(sentence=sentence, sql=sql))
+    return Part(record_type=source.record_type, problem=problem, steps=(Step(sentence=sentence, sql=sql),))

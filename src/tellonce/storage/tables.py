@@ -161,6 +161,8 @@ class OwnTables:
             Column("event_digest", Text),
             Column("row_digest", Text),
             Column("state", Text, nullable=False),
+            Column("committed_at_ms", BigInteger, nullable=False),
+            Column("applied_at_ms", BigInteger, nullable=False),
             self._index("applied_stream", "view", "partition", "pseudonym"),
         )
         self.linked_row = self._table(

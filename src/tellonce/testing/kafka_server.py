@@ -105,6 +105,7 @@ class KafkaServer:
         self._process: ServerProcess | None = None
         self._port = 0
         self._controller_port = 0
+        self._cluster = ""
 
     def __enter__(self) -> Self:
         """Start the broker; what a failed start left behind is removed."""
@@ -277,8 +278,8 @@ class KafkaServer:
         configuration.touch(mode=0o600)
         configuration.write_text(lines, encoding="utf-8")
         (self._folder / "log4j2.xml").write_text(LOG4J, encoding="utf-8")
-        cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "x")
-        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(configuration)]
+        self._cluster = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "x")
+        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", self._cluster, "-c", str(configuration)]
         result = subprocess.run(
             self._java_command(java, jars, [*storage, *format_options]),
             stdin=subprocess.DEVNULL,
@@ -338,7 +339,8 @@ class KafkaServer:
 
     def _has_metadata(self, user: str) -> bool:
         try:
-            return bool(self._admin(user).list_topics(timeout=1).brokers)
+            # Another broker, on a port that was taken meanwhile, answers too: only the cluster's id tells.
+            return self._admin(user).list_topics(timeout=1).cluster_id == self._cluster
         except KafkaException:
             return False
 

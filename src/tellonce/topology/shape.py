@@ -21,9 +21,6 @@ from tellonce.topology.source import Location, TopologySource
 
 __all__ = ["near_miss", "shape_findings", "shown"]
 
-# Where pydantic's location speaks of the key itself, not of what stands behind it.
-_KEY_MARK = "[key]"
-
 _MOST_SHOWN = 60
 
 _FORMS: Mapping[Location, tuple[str, type[BaseModel]]] = {
@@ -67,14 +64,12 @@ def shape_findings(error: ValidationError, source: TopologySource) -> tuple[Find
 
 def _finding(detail: ErrorDetails, source: TopologySource) -> Finding:
     location = detail["loc"]
-    about_key = location[-1:] == (_KEY_MARK,)
-    if about_key:
-        location = location[:-1]
     kind = detail["type"]
     describe = _KINDS.get(kind, _unforeseen)
     rule = {"extra_forbidden": "TO010", "missing": "TO011"}.get(kind, "TO012")
     expected, found, fix = describe(detail)
-    at_key = about_key or kind in {"extra_forbidden", "missing"}
+    # For a fault in a key itself pydantic appends "[key]", where nothing is written, so the key around it is found.
+    at_key = kind in {"extra_forbidden", "missing"}
     return Finding(
         rule=rule,
         severity=Severity.ERROR,

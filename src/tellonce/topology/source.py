@@ -69,7 +69,7 @@ def read_source(text: str, name: str) -> tuple[Plain, TopologySource]:
             may be written elsewhere.
     """
     reader = _Reader(name)
-    for token in tokens(text.removeprefix("\ufeff"), name):
+    for token in tokens(text, name):
         reader.take(token)
     if reader.findings:
         raise refusal(reader.findings)

@@ -26,6 +26,8 @@ _TABLES = {
         "event_digest text null",
         "row_digest text null",
         "state text",
+        "committed_at_ms big",
+        "applied_at_ms big",
     ),
     "lease": (
         "name text key",

@@ -1,0 +1,64 @@
+"""Running a service from the command line: logs set up, signals heard, pauses survived, everything closed at the end."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Protocol, TypeVar
+
+import structlog
+
+from tellonce.cli.settings import Settings
+from tellonce.observability.logs import configure_logs
+from tellonce.running import run_turns, stop_on_signals
+
+__all__ = ["Service", "run_service"]
+
+_log = structlog.get_logger()
+_IDLE_SECONDS = 0.1
+
+
+class Service(Protocol):
+    """What a service can be asked: to do one turn, whether it is done, and to let go while infrastructure is away."""
+
+    def turn(self) -> bool:
+        """Do what there is to do once."""
+        ...
+
+    def is_done(self) -> bool:
+        """Tell whether nothing is left to do."""
+        ...
+
+    def pause(self) -> None:
+        """Let go of what is in hand."""
+        ...
+
+
+S = TypeVar("S", bound=Service)
+
+
+def run_service(
+    settings: Settings,
+    name: str,
+    open_service: Callable[[ExitStack], S],
+    *,
+    once: bool,
+    at_end: Callable[[S], None] = lambda _service: None,
+) -> None:
+    """Runs a service until it is told to stop, or until it is done with `once`.
+
+    Raises:
+        TellonceError: it could not start, or met something that only a person can mend.
+    """
+    configure_logs(settings.log_form, settings.log_level, service=name)
+    stop = stop_on_signals()
+    with ExitStack() as stack:
+        service = open_service(stack)
+        _log.info("service_started")
+        run_turns(
+            service.turn,
+            stop,
+            on_pause=service.pause,
+            idle_seconds=_IDLE_SECONDS,
+            is_done=service.is_done if once else lambda: False,
+        )
+        at_end(service)
+    _log.info("service_stopped")

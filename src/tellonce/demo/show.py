@@ -1,0 +1,79 @@
+"""How the demonstration shows itself: bars on a terminal, plain lines elsewhere, and tables at the end."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tellonce.observability.tables import show_table
+
+__all__ = ["DemoProgress", "show_verdict"]
+
+
+class DemoProgress:
+    """Progress on standard error."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._is_quiet = is_quiet
+        self._console = Console(stderr=True)
+        self._bars: Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._console.is_terminal and not self._is_quiet:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bars = Progress(*columns, console=self._console)
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def step(self, text: str) -> None:
+        """Says what is done now."""
+        if self._is_quiet:
+            return
+        if self._bars is not None:
+            self._bars.console.print(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, text: str, total: int | None) -> Iterator[Callable[..., None]]:
+        """Gives a function that takes how much was done, and, where it changes, how much there is."""
+        if self._bars is None:
+            self.step(text)
+            yield lambda _done, _total=None: None
+            return
+        bars, task = self._bars, self._bars.add_task(text, total=total)
+
+        def advance(done: int, known: int | None = None) -> None:
+            bars.update(task, advance=done, **({} if known is None else {"total": known}))
+
+        yield advance
+
+
+def show_verdict(verdict: dict[str, Any], keep: Path | None) -> None:
+    """Prints the verdict as tables and one last line."""
+    shown = ("department", "view", "held", "linked", "parked", "ambiguous", "out_of_scope", "applied_events")
+    rows = [{name: row[name] for name in shown} for row in verdict["departments"]]
+    show_table("What each department holds", rows, empty="nothing")
+    planted = [{k: v for k, v in row.items() if k not in ("pseudonym", "heals")} for row in verdict["planted"]]
+    show_table("Edits behind the services' backs", planted, empty="none")
+    streams = [{k: s[k] for k in ("department", "view", "partition", "state", "proved_sequence")} for s in verdict["streams"]]
+    show_table("Streams", streams, empty="none")
+    spread = verdict["propagation"]
+    print(f"change to applied: p50 {spread['p50_ms']} ms, p99 {spread['p99_ms']} ms; {verdict['wall_seconds']} s in all")
+    for problem in verdict["problems"]:
+        print(f"NOT TRUE: {problem}")
+    agrees = "agrees" if verdict["independent"]["agrees"] else "does not agree"
+    print(f"{'TRUE' if verdict['true'] else 'NOT TRUE'}: the independent check {agrees}")
+    if keep is not None:
+        print(f"kept in {keep}: databases/, logs/, verdict.json; check it again with: tellonce demo check {keep}")

@@ -1,0 +1,115 @@
+"""Where a demonstration runs: its folder, its broker, and each department's database."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Engine, create_engine, select
+
+from tellonce.demo.tables import create_and_fill, tables_of
+from tellonce.kafka.embedded import EmbeddedBroker
+from tellonce.kafka.settings import KafkaSettings
+from tellonce.testing.kafka_server import KafkaServer
+from tellonce.testing.postgres_server import PostgresServer
+from tellonce.topology import Topology, topics_of
+
+__all__ = ["CONFIGURATION", "Sites", "copy_configuration", "demo_root", "keep_databases", "open_sites", "write_facts"]
+
+CONFIGURATION = ("topology.yaml", "schemas", "producers", "consumers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """A running broker and databases: how to reach them, and each department's settings as environment variables."""
+
+    folder: Path
+    kafka: KafkaSettings
+    databases: Mapping[str, str]
+
+    def environment(self, department: str, **more: str) -> dict[str, str]:
+        """Gives the TELLONCE_ variables of one department's host."""
+        return {
+            "TELLONCE_TOPOLOGY": str(self.folder / "topology.yaml"),
+            "TELLONCE_SCHEMAS": str(self.folder / "schemas"),
+            "TELLONCE_PRODUCERS": str(self.folder / "producers"),
+            "TELLONCE_CONSUMERS": str(self.folder / "consumers"),
+            "TELLONCE_KEYS": str(self.folder / "keys"),
+            "TELLONCE_DATABASE_URL": self.databases[department],
+            "TELLONCE_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "TELLONCE_KAFKA__GROUP_PROTOCOL": self.kafka.group_protocol,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **more,
+        }
+
+
+def demo_root() -> Path:
+    """Gives the folder that holds the demonstration city: the package's copy, or the checkout's own."""
+    packaged = Path(__file__).parent / "city"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3]
+
+
+def copy_configuration(folder: Path) -> None:
+    """Copies the city's contract and declarations, so that a run can be changed without touching the checkout."""
+    for name in CONFIGURATION:
+        source = demo_root() / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        else:
+            shutil.copy2(source, folder / name)
+
+
+def open_sites(
+    folder: Path,
+    topology: Topology,
+    broker: Literal["embedded", "kafka"],
+    store: Literal["sqlite", "postgres"],
+    stack: ExitStack,
+) -> Sites:
+    """Starts broker and databases; `stack` stops them."""
+    databases: dict[str, str] = {}
+    if store == "postgres":
+        server = stack.enter_context(PostgresServer())
+        databases = {name: server.create_database(name.replace("-", "_")) for name in topology.departments}
+    else:
+        (folder / "databases").mkdir(parents=True, exist_ok=True)
+        databases = {name: f"sqlite:///{folder / 'databases' / name}.db" for name in topology.departments}
+    if broker == "kafka":
+        kafka = KafkaSettings(bootstrap_servers=stack.enter_context(KafkaServer()).bootstrap_servers)
+    else:
+        embedded = stack.enter_context(EmbeddedBroker())
+        for spec in topics_of(topology):
+            embedded.create_topic(spec.name, partitions=spec.partitions)
+        kafka = KafkaSettings(bootstrap_servers=embedded.bootstrap_servers, group_protocol="classic")
+    return Sites(folder=folder, kafka=kafka, databases=databases)
+
+
+def write_facts(folder: Path, databases: Mapping[str, str], ownership: object, known: object) -> None:
+    """Leaves what `tellonce demo check` needs, SQLite paths relative to the folder."""
+    relative = {name: url.replace(f"sqlite:///{folder}/", "sqlite:///") for name, url in databases.items()}
+    facts = {"databases": relative, "ownership": ownership, "known": known}
+    (folder / "demo.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def keep_databases(folder: Path, databases: Mapping[str, str], engines: Mapping[str, Engine]) -> dict[str, str]:
+    """Gives the databases that outlive the run: SQLite files stay, a PostgreSQL's tables are copied into such files."""
+    kept: dict[str, str] = {}
+    for department, url in databases.items():
+        kept[department] = url
+        if url.startswith("sqlite"):
+            continue
+        file = folder / "databases" / f"{department}.db"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept[department] = f"sqlite:///{file}"
+        with engines[department].connect() as connection:
+            rows = {
+                name: [dict(row._mapping) for row in connection.execute(select(table))]  # noqa: SLF001 - SQLAlchemy's public mapping
+                for name, table in tables_of(department).items()
+            }
+        copy = create_engine(kept[department])
+        create_and_fill(copy, department, rows)
+        copy.dispose()
+    return kept

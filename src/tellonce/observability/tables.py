@@ -1,0 +1,34 @@
+"""What commands print: tables for people, one JSON document for programs, and errors in one sentence."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["say", "show_json", "show_table"]
+
+
+def say(text: str) -> None:
+    """Prints a line for a person on standard error, so that standard output holds data only."""
+    print(text, file=sys.stderr)
+
+
+def show_json(document: object) -> None:
+    """Prints one JSON document."""
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def show_table(title: str, rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
+    """Prints rows as a table, or the sentence `empty` where there are none."""
+    if not rows:
+        print(empty)
+        return
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
