@@ -51,7 +51,9 @@ def test_sources_fill_what_is_published(topology: Topology, catalogue: Catalogue
     (source,) = load_source(ROOT / "producers", department)
 
     published = {
-        spec.name: spec for view in topology.published_by(department) for spec in catalogue.view_schema(view.name).fields
+        spec.name: spec
+        for view in topology.published_by(department)
+        for spec in catalogue.view_schema(view.name).fields
     }
 
     assert check_source(source, published.values()) == ()

@@ -46,9 +46,7 @@ def test_who_shared_a_number_has_no_account_under_another(town: City) -> None:
         if set(person.former_id_numbers) & town.population.shared_short_numbers
     }
 
-    undecidable = {
-        town.ownership["provident-fund"].owners[key] for key in town.ownership["provident-fund"].undecidable
-    }
+    undecidable = {town.ownership["provident-fund"].owners[key] for key in town.ownership["provident-fund"].undecidable}
 
     assert shared & set(owners) == undecidable
     assert max(owners.values()) == 1

@@ -14,7 +14,9 @@ from tellonce.storage.database import open_database
 RowsOf = Callable[[Engine, str], list[dict[str, object]]]
 
 
-def run(city: City, engines: Mapping[str, Engine], *, changes: int = 200, avoid: frozenset[int] = frozenset()) -> list[Done]:
+def run(
+    city: City, engines: Mapping[str, Engine], *, changes: int = 200, avoid: frozenset[int] = frozenset()
+) -> list[Done]:
     """Everything a load did, made as fast as the databases allow."""
     return list(ChangeLoad(city, seed=3, changes=changes, avoid=avoid).run(engines))
 
@@ -27,9 +29,7 @@ def test_load_makes_as_many_changes_as_asked_of_every_kind(city: City, filled: M
     assert set(Counter(one.kind for one in done)) == set(ChangeKind)
 
 
-def test_upgrade_writes_number_and_history_together(
-    city: City, filled: Mapping[str, Engine], rows_of: RowsOf
-) -> None:
+def test_upgrade_writes_number_and_history_together(city: City, filled: Mapping[str, Engine], rows_of: RowsOf) -> None:
     """After an ID upgrade the register has 18 valid characters, and the history the 15 digits before."""
     before = {str(person.resident_id): person.id_number for person in city.population.residents}
 

@@ -58,7 +58,7 @@ def test_kafka_error_becomes_ours_by_reaction(name: str, reaction: type[Tellonce
 def test_fatal_error_hidden_in_a_system_error_is_found() -> None:
     """flush() tells a fatal error as a SystemError whose cause is the real one."""
     outer = SystemError("flush returned a result with an exception set")
-    outer.__cause__ = KafkaException(KafkaError(code("CLUSTER_AUTHORIZATION_FAILED"), "no", True))  # noqa: FBT003
+    outer.__cause__ = KafkaException(KafkaError(code("CLUSTER_AUTHORIZATION_FAILED"), "no", True))
 
     found = error_of(outer, "flush")
 

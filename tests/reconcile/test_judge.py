@@ -156,6 +156,13 @@ def test_record_of_an_earlier_epoch_that_the_authority_lost_is_orphaned() -> Non
     assert verdict is DivergenceKind.ORPHANED
 
 
+def test_parked_record_that_the_authority_does_not_know_is_parked() -> None:
+    """A delete that parked stays parked after a new epoch in which the authority has no such record any more."""
+    held = entry("old", version=2, epoch=1, state=RecordState.PARKED)
+
+    assert judge(answered(None, epoch=2), answered(held, epoch=2)) is DivergenceKind.PARKED
+
+
 def test_out_of_scope_record_counts_like_a_held_one() -> None:
     """A record without a row carries the event's digest and is judged by it."""
     same = entry("new", version=2, state=RecordState.OUT_OF_SCOPE)

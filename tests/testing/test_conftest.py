@@ -65,4 +65,5 @@ def test_missing_server_is_named(tmp_path: Path, content: str, reason: str, monk
     assert "1 skipped" in at_home.stdout
     assert reason in at_home.stdout
     assert in_ci.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "1 error" in in_ci.stdout
     assert reason in in_ci.stdout

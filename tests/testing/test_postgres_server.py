@@ -74,6 +74,8 @@ def test_postgres_restart_ends_open_sessions_and_goes_on() -> None:
         assert run(server.url(), "select 1") == [(1,)]
         with pytest.raises(psycopg.OperationalError):
             open_session.execute("select 1")
+        log = (server.folder / "server.log").read_text(encoding="utf-8")
+        assert "not properly shut down" not in log
 
 
 @pytest.mark.parametrize(("fsync", "shown"), [(True, "on"), (False, "off")])

@@ -83,7 +83,11 @@ def test_misspelt_key_is_not_also_reported_as_missing(edited: Edit) -> None:
 
 def test_every_finding_is_listed_in_file_order(edited: Edit) -> None:
     """One error lists everything to be put right, so that nobody mends a file one mistake at a time."""
-    text = edited("city: Example City", "notes: x\ncity: 7").replace("major: 1", "major: x").replace("buckets: 256", "buckets: 1")
+    text = (
+        edited("city: Example City", "notes: x\ncity: 7")
+        .replace("major: 1", "major: x")
+        .replace("buckets: 256", "buckets: 1")
+    )
 
     lines = str(refusal_of(text)).splitlines()
 

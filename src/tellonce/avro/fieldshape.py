@@ -180,7 +180,7 @@ class _Reader:
         if isinstance(declared, str):
             return self._named(declared)
         if not isinstance(declared, dict):
-            raise Refused("expected a union of null with one type, found another; make it one field for each type")
+            raise Refused(f"expected {_ALLOWED}, found no type at all")
         kind = declared.get("type")
         if kind == _FieldType.ENUM:
             return Wire.ENUM, self._enum(declared)
@@ -189,7 +189,7 @@ class _Reader:
         if kind in (_FieldType.RECORD, "error"):
             raise Refused("expected a flat record, found a nested one; declare its fields one by one")
         if not isinstance(kind, str):
-            raise Refused(f"expected {_ALLOWED}, found no type of that kind")
+            raise Refused(f"expected {_ALLOWED}, found no type at all")
         return self._annotated(kind, declared)
 
     def _named(self, name: str) -> tuple[Wire, Json]:

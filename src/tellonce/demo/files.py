@@ -131,7 +131,12 @@ def _civil_affairs(rng: Random, population: Population, ownership: Ownership) ->
         for person, number in zip((by_id[one] for one in marriage.spouse_ids), shown, strict=True):
             row = party_row(person, number=number, name=_name_on_file(rng, person), filed_on=marriage.registered_on)
             parties.append(row)
-            ownership.owners[str(row["file_no"])] = person.resident_id
+            file_no = str(row["file_no"])
+            ownership.owners[file_no] = person.resident_id
+            if number in population.shared_short_numbers:
+                # Filed under a number that was given to two people: which of them it is, only a person can say.
+                ownership.undecidable.append(file_no)
+                ownership.untouchable[file_no] = number
     return {"marriage": marriages, "party_file": parties}
 
 

@@ -79,7 +79,9 @@ class Observer:
             names = (*names, "out_of_scope_events", "parked_events")
             sums = [func.sum(table.c[name]).label(name) for name in names]
             with reading(engine) as connection:
-                for row in connection.execute(select(table.c.view, *sums).group_by(table.c.view).order_by(table.c.view)):
+                for row in connection.execute(
+                    select(table.c.view, *sums).group_by(table.c.view).order_by(table.c.view)
+                ):
                     counts = {name: int(row._mapping[name] or 0) for name in names}  # noqa: SLF001 - SQLAlchemy's public mapping
                     rows.append({"department": department, "view": row.view, **counts, **self._links(engine, row.view)})
         return rows

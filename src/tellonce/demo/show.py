@@ -1,6 +1,7 @@
 """How the demonstration shows itself: bars on a terminal, plain lines elsewhere, and tables at the end."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ class DemoProgress:
     def __init__(self, *, is_quiet: bool) -> None:
         self._is_quiet = is_quiet
         self._console = Console(stderr=True)
+        self._began = time.monotonic()
         self._bars: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -31,7 +33,9 @@ class DemoProgress:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End."""
         if self._bars is not None:
             self._bars.stop()
@@ -40,10 +44,11 @@ class DemoProgress:
         """Says what is done now."""
         if self._is_quiet:
             return
+        line = f"{time.monotonic() - self._began:5.1f} s  {text}"
         if self._bars is not None:
-            self._bars.console.print(text)
+            self._bars.console.print(line)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, text: str, total: int | None) -> Iterator[Callable[..., None]]:
@@ -67,10 +72,14 @@ def show_verdict(verdict: dict[str, Any], keep: Path | None) -> None:
     show_table("What each department holds", rows, empty="nothing")
     planted = [{k: v for k, v in row.items() if k not in ("pseudonym", "heals")} for row in verdict["planted"]]
     show_table("Edits behind the services' backs", planted, empty="none")
-    streams = [{k: s[k] for k in ("department", "view", "partition", "state", "proved_sequence")} for s in verdict["streams"]]
+    streams = [
+        {k: s[k] for k in ("department", "view", "partition", "state", "proved_sequence")} for s in verdict["streams"]
+    ]
     show_table("Streams", streams, empty="none")
     spread = verdict["propagation"]
-    print(f"change to applied: p50 {spread['p50_ms']} ms, p99 {spread['p99_ms']} ms; {verdict['wall_seconds']} s in all")
+    print(
+        f"change to applied: p50 {spread['p50_ms']} ms, p99 {spread['p99_ms']} ms; {verdict['wall_seconds']} s in all"
+    )
     for problem in verdict["problems"]:
         print(f"NOT TRUE: {problem}")
     agrees = "agrees" if verdict["independent"]["agrees"] else "does not agree"

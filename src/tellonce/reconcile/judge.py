@@ -90,10 +90,10 @@ def _unknown_to_authority(authority_place: Place, department: Answered) -> Verdi
     if held is None or held.epoch > authority_place.epoch:
         return Standing.UNDECIDED
     if held.epoch < authority_place.epoch:
-        return DivergenceKind.ORPHANED
+        return _hindered(held) or DivergenceKind.ORPHANED
     # At or past the page's position, too: an authority may forget a deleted record whose delete is still on its way.
     if held.sequence <= authority_place.position <= department.place.position:
-        return DivergenceKind.ORPHANED
+        return _hindered(held) or DivergenceKind.ORPHANED
     return Standing.UNDECIDED
 
 

@@ -191,7 +191,7 @@ def _wanted_triggers(
     capture = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('capture_' + record_type)}()"
     refuse = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('refuse_truncate_' + record_type)}()"
     # Byte for byte, which is cheap, knows every type, and spares a function call where nothing of ours changed.
-    changed = f"WHEN (ROW({old}) OPERATOR(pg_catalog.*<>) ROW({new}))"
+    changed = f"WHEN (pg_catalog.record_image_ne(ROW({old}), ROW({new})))"
     row_name, update_name, truncate_name = _trigger_names(record_type)
     wanted = {
         (table.oid, row_name): (table.sql, f"AFTER INSERT OR DELETE ON {table.sql} FOR EACH ROW {capture}"),

@@ -340,7 +340,7 @@ class KafkaServer:
     def _has_metadata(self, user: str) -> bool:
         try:
             # Another broker, on a port that was taken meanwhile, answers too: only the cluster's id tells.
-            return self._admin(user).list_topics(timeout=1).cluster_id == self._cluster
+            return str(self._admin(user).list_topics(timeout=1).cluster_id) == self._cluster
         except KafkaException:
             return False
 
