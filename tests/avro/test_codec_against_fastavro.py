@@ -22,6 +22,7 @@ from tellonce.avro.values import INT_RANGE, LONG_RANGE
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin, Value
 
 NAMES = SourceNames(department="police", record_type="citizen", view="citizen.identity")
+HEAD = b"\x00\x00\x00\x00\x07"
 EXACT = Context(prec=1000)
 
 TEXT = st.one_of(
@@ -55,7 +56,7 @@ def types(draw: st.DrawFn, number: int) -> tuple[Json, st.SearchStrategy[Value]]
     """An Avro type and the values it holds."""
     precision = draw(st.integers(1, 40))
     scale = draw(st.integers(0, precision))
-    symbols = draw(st.lists(st.from_regex("[a-z]{1,4}", fullmatch=True), min_size=1, max_size=80, unique=True))
+    symbols = [f"s{index}" for index in range(draw(st.sampled_from([1, 2, 63, 64, 65, 200])))]
     instants = st.datetimes(timezones=st.just(UTC))
     choices: list[tuple[Json, st.SearchStrategy[Value]]] = [
         ("string", TEXT),
@@ -66,7 +67,7 @@ def types(draw: st.DrawFn, number: int) -> tuple[Json, st.SearchStrategy[Value]]
         (DATE, st.dates()),
         (INSTANT, instants.map(lambda instant: instant.replace(microsecond=instant.microsecond // 1000 * 1000))),
         (money(precision, scale), decimals(precision, scale)),
-        ({"type": "enum", "name": f"E{number}", "symbols": list(symbols)}, st.sampled_from(symbols)),
+        ({"type": "enum", "name": f"E{number}", "symbols": [*symbols]}, st.sampled_from(symbols)),
         (TEXTS, st.lists(TEXT, max_size=5).map(tuple)),
     ]
     return draw(st.sampled_from(choices))
@@ -114,35 +115,26 @@ def theirs(case: Case) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cases())
-def test_our_bytes_are_fastavros(case: Case) -> None:
-    """A message is the Confluent frame around exactly the bytes that fastavro writes."""
-    assert ours(case) == b"\x00\x00\x00\x00\x07" + theirs(case)
-
-
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_fastavro_reads_what_we_write(case: Case) -> None:
-    """Any Avro reader gets the event that was written."""
-    read = fastavro.schemaless_reader(io.BytesIO(ours(case)[5:]), fastavro.parse_schema(case.envelope), None)
-
-    assert read == as_record(case.change)
-
-
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_we_read_what_fastavro_writes(case: Case) -> None:
-    """Decoding gives back the event, with every value of its own type."""
+def test_bytes_and_events_are_fastavros(case: Case) -> None:
+    """A message is the frame around exactly fastavro's bytes, and either side reads the other's as the event written."""
     decode = compile_decoder(case.fields, case.fields, NAMES, wanted=None, with_before=True)
 
-    read = decode(b"\x00\x00\x00\x00\x07" + theirs(case))
+    written = ours(case)
+    read = decode(HEAD + theirs(case))
 
+    assert written == HEAD + theirs(case)
+    assert fastavro.schemaless_reader(io.BytesIO(written[5:]), fastavro.parse_schema(case.envelope), None) == as_record(
+        case.change
+    )
     assert read == case.change
-    assert repr(read) == repr(case.change), "equal values of another type or scale would differ here"
+    for row, expected in ((read.before, case.change.before), (read.after, case.change.after)):
+        # Equal values of another type or with another scale differ here.
+        assert repr(sorted((row or {}).items())) == repr(sorted((expected or {}).items()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(), st.data())
 def test_a_narrowed_read_is_the_narrowed_event(case: Case, data: st.DataObject) -> None:
     """Reading some fields gives what reading all and dropping the others gives."""

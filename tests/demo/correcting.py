@@ -1,4 +1,4 @@
-"""Corrects every department's table as an applier ought to, through the city's own declarations, without any service."""
+"""Corrects every department's table as an applier ought to, by the city's own declarations, without any service."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -2,14 +2,14 @@
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from demo.correcting import ROOT, correct_everything
-from demo.three_residents import LI_BEFORE, OWNERSHIP, ROWS, WANG_BEFORE, ZHAO_BEFORE
 from sqlalchemy import Engine
 
+from demo.correcting import correct_everything
+from demo.three_residents import LI_BEFORE, OWNERSHIP, ROWS, WANG_BEFORE, ZHAO_BEFORE
 from tellonce.demo import check as check_package
 from tellonce.demo.check import CheckError, CheckResult, Known, Ownership, check, check_folder
 from tellonce.demo.generation import City
@@ -45,7 +45,7 @@ def edit(three: Databases) -> Edit:
 
 
 @pytest.fixture
-def folder(three: Databases, tmp_path: Path) -> Iterator[Path]:
+def folder(three: Databases, tmp_path: Path) -> Path:
     """A folder as a demonstration leaves it, with relative paths."""
     relative = {department: f"sqlite:///{department}.sqlite" for department in three}
     facts = {"databases": relative, "ownership": OWNERSHIP, "known": []}
@@ -56,6 +56,12 @@ def folder(three: Databases, tmp_path: Path) -> Iterator[Path]:
 def found(result: CheckResult) -> list[tuple[str, str, str, str]]:
     """What was not expected: department, view, kind and record."""
     return [(one["department"], one["view"], one["kind"], one["record_key"]) for one in result["unexpected"]]
+
+
+def inserted_patient(number: str) -> str:
+    """The statement that adds a row to the patient index."""
+    columns = "pid, id_card_no, patient_name, gender, dob, deceased"
+    return f"INSERT INTO patient_index ({columns}) VALUES (8, '{number}', '王一', 'M', '1950-12-31', 'N')"
 
 
 def numbers(result: CheckResult, department: str, view: str = "citizen.identity") -> Mapping[str, object]:
@@ -141,14 +147,12 @@ def test_equal_data_is_found_equal(three: Databases) -> None:
         ("healthcare", "UPDATE patient_index SET gender = 'F' WHERE pid = 3", ("citizen.identity", "differs", "3")),
         (
             "healthcare",
-            "INSERT INTO patient_index (pid, id_card_no, patient_name, gender, dob) "
-            "VALUES (8, '650121197501010014', '外人', 'M', '1975-01-01')",
+            inserted_patient("650121197501010014"),
             ("citizen.identity", "orphaned", ""),
         ),
         (
             "healthcare",
-            "INSERT INTO patient_index (pid, id_card_no, patient_name, gender, dob) "
-            f"VALUES (8, '{WANG_BEFORE}', '王一', 'M', '1950-12-31')",
+            inserted_patient(WANG_BEFORE),
             ("citizen.identity", "ambiguous", "1"),
         ),
         (
@@ -209,7 +213,7 @@ def with_shared_number(row: str) -> Mapping[str, Ownership]:
 
 
 def test_row_that_may_be_two_residents_is_ambiguous(three: Databases, edit: Edit) -> None:
-    """A number that two residents held is nobody's to decide: expected where it was so from the start, else reported."""
+    """A number that two residents held is nobody's to decide: expected where it always was so, else reported."""
     edit("public-security", f"UPDATE id_history SET id_number = '{WANG_BEFORE}' WHERE resident_id = 2")
     edit("provident-fund", f"UPDATE fund_account SET gmsfhm = '{WANG_BEFORE}' WHERE zhbh = 'A1'")
 
@@ -242,7 +246,7 @@ def test_row_given_to_the_wrong_person_is_found(three: Databases, edit: Edit) ->
 
 
 def test_known_difference_is_allowed_once_and_reported_when_gone(three: Databases, edit: Edit) -> None:
-    """A flagged divergence waits for a person without failing the check, and the check says when it is no longer there."""
+    """A flagged divergence waits for a person without failing the check, which says when it is no longer there."""
     known = Known(department="healthcare", view="citizen.identity", record_key="1", kind="altered")
     assert check(three, ownership=OWNERSHIP, known=[known])["gone"] == [known]
 
@@ -312,7 +316,7 @@ def test_missing_database_is_refused_and_not_made(folder: Path) -> None:
     assert not (folder / "healthcare.sqlite").exists()
 
 
-def test_database_without_the_tables_is_refused(folder: Path, edit: Edit) -> None:
+def test_database_without_the_tables_is_refused(folder: Path) -> None:
     """A table that is gone is no agreement."""
     engine = open_database(f"sqlite:///{folder / 'healthcare.sqlite'}")
     with engine.begin() as connection:
@@ -347,8 +351,3 @@ def test_check_imports_nothing_of_the_services() -> None:
                 names = [node.module or ""]
             for name in names:
                 assert name.startswith("tellonce.demo.check") or name.partition(".")[0] in allowed, (file, name)
-
-
-def test_repository_is_where_the_tests_expect_it() -> None:
-    """The declarations used here are the city's own."""
-    assert (ROOT / "topology.yaml").is_file()

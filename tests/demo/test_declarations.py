@@ -1,8 +1,8 @@
 """The demonstration city's contract and declarations hold together, and fit its tables."""
 
 import pytest
-from demo.correcting import ROOT
 
+from demo.correcting import ROOT
 from tellonce.avro.catalogue import Catalogue
 from tellonce.declare.check import check_binding, check_source
 from tellonce.declare.loading import load_bindings, load_source

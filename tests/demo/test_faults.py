@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from demo.correcting import correct_everything
 from sqlalchemy import Engine
 
+from demo.correcting import correct_everything
 from tellonce.demo.check import check
 from tellonce.demo.faults import Fault, FaultPlan, plan_faults
 from tellonce.demo.generation import City, build_city

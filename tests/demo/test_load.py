@@ -127,11 +127,12 @@ def test_same_seed_makes_the_same_changes(
     city.create_databases(again)
     second = [(one.kind, one.record_key) for one in run(city, again)]
 
+    state_again = rows_of(again["public-security"], "resident")
+    for engine in again.values():
+        engine.dispose()
     without_time = [{k: v for k, v in row.items() if k != "updated_at"} for row in state]
     assert second == first
-    assert [
-        {k: v for k, v in row.items() if k != "updated_at"} for row in rows_of(again["public-security"], "resident")
-    ] == without_time
+    assert [{k: v for k, v in row.items() if k != "updated_at"} for row in state_again] == without_time
 
 
 def test_small_city_runs_out_of_upgrades_and_still_makes_every_change(
@@ -146,6 +147,8 @@ def test_small_city_runs_out_of_upgrades_and_still_makes_every_change(
 
     assert len(done) == 150
     assert all(one.committed for one in done if one.kind is not ChangeKind.ROLLED_BACK)
+    for engine in engines.values():
+        engine.dispose()
 
 
 def test_commit_time_is_the_clocks(city: City, filled_sqlite: Mapping[str, Engine]) -> None:

@@ -184,7 +184,7 @@ def test_advertised_address_that_cannot_be_resolved_is_told() -> None:
     properties = {"advertised.listeners": "CLIENT://broker.invalid:9092"}
 
     with KafkaServer(kafka_server.KafkaSettings(properties=properties)) as server:
-        settings = KafkaSettings(bootstrap_servers=server.bootstrap_servers)
+        settings = KafkaSettings(bootstrap_servers=server.bootstrap_servers, connect_timeout_seconds=2)
 
         with fails_in_time(RetryableError, r"connect to broker\.invalid:9092, which this machine cannot resolve"):
             check_connection(settings, ["any"])

@@ -148,6 +148,10 @@ class Subscriber(Side):
         if delay and event.epoch == self.epoch:
             self.delayed.append(event)
             return
+        if event.epoch > self.epoch:
+            # All that was staged in an epoch is sent before the next one begins.
+            while self.delayed:
+                self.catch_delayed()
         self._apply(event)
 
     def catch_delayed(self) -> None:

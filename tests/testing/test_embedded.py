@@ -168,3 +168,15 @@ def test_embedded_broker_ends_with_its_parent_and_writes_nothing(tmp_path: Path)
 
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, what="the orphaned broker has ended")
     assert errors.read_text(encoding="utf-8") == ""
+
+
+def test_librdkafka_logs_nothing_in_the_child() -> None:
+    """Nobody reads the child's stderr while it runs: a log there would fill the pipe and stop the broker."""
+    command = [sys.executable, "-m", "tellonce.kafka.embedded"]
+
+    result = subprocess.run(
+        command, input="topic t 1\ndown\nup\n", capture_output=True, text=True, check=True, timeout=20
+    )
+
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[1:] == ["ok", "ok", "ok"]

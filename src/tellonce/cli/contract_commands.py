@@ -16,6 +16,7 @@ from tellonce.cli.settings import Settings
 from tellonce.declare import load_bindings, load_source
 from tellonce.declare.check import check_binding, check_source
 from tellonce.declare.loading import module_file
+from tellonce.kafka.plan import TopicsPlan
 from tellonce.keyring import new_view_keys
 from tellonce.model.errors import ConfigurationError, TellonceError
 from tellonce.topology import Topology, acls_of, check_topology, load_topology, to_mermaid, to_text, topics_of
@@ -128,28 +129,56 @@ def keys_new(
         print(new_view_keys(settings.keys, name))
 
 
+Replicas = Annotated[int | None, typer.Option("--replication-factor", min=1, help="Copies; min(3, brokers) if not given.")]
+Principals = Annotated[
+    list[str] | None,
+    typer.Option("--principal", help="NAME=PRINCIPAL where the broker calls a department otherwise than User:NAME."),
+]
+
+
 @topics_app.command("plan")
-def topics_plan(env_file: EnvFile = None, as_json: AsJson = False) -> None:
-    """Show what `topics apply` would make; nothing is changed."""
-    plan = _plan(settings_from(env_file))
+def topics_plan(
+    replicas: Replicas = None, principal: Principals = None, env_file: EnvFile = None, as_json: AsJson = False
+) -> None:
+    """Show what `topics apply` would make; nothing is changed. Exit 5 if something is to be done."""
+    plan = _plan(settings_from(env_file), replicas, principal)
     if as_json:
-        show_json(plan.as_dict())
+        show_json(plan.as_json())
     else:
         print(plan.render())
+    raise typer.Exit(5 if plan.pending else 0)
 
 
 @topics_app.command("apply")
-def topics_apply(env_file: EnvFile = None, as_json: AsJson = False) -> None:
+def topics_apply(
+    replicas: Replicas = None, principal: Principals = None, env_file: EnvFile = None, as_json: AsJson = False
+) -> None:
     """Make topics and permissions; nothing is ever deleted or shrunk."""
     from tellonce.kafka.topics import apply_plan  # noqa: PLC0415 - confluent-kafka is slow to import
 
     settings = settings_from(env_file)
-    plan = _plan(settings)
-    apply_plan(settings.kafka, plan)
-    if as_json:
-        show_json(plan.as_dict())
-    else:
+    plan = _plan(settings, replicas, principal)
+    if not as_json:
         print(plan.render())
+    done = apply_plan(settings.kafka, plan)
+    if as_json:
+        show_json({**plan.as_json(), "done": len(done)})
+    else:
+        say(f"{len(done)} steps were done")
+
+
+def _plan(settings: Settings, replicas: int | None, principals: list[str] | None) -> TopicsPlan:
+    from tellonce.kafka.topics import PlanOptions, plan_topics  # noqa: PLC0415 - confluent-kafka is slow to import
+
+    pairs = [text.partition("=") for text in principals or ()]
+    if wrong := [text for text, equals, value in pairs if not equals or not value]:
+        msg = f"expected --principal NAME=PRINCIPAL, such as fund=User:CN=fund, found {wrong[0]}"
+        raise ConfigurationError(msg)
+    topology = load_topology(settings.topology)
+    options = PlanOptions(
+        replication_factor=replicas, principals={name: principal for name, _, principal in pairs}
+    )
+    return plan_topics(settings.kafka, topics_of(topology), acls_of(topology), options)
 
 
 @topology_app.command("show")

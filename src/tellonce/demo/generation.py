@@ -1,10 +1,11 @@
 """The whole demonstration city: its people, every department's rows, and whose row each is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from tellonce.demo import check
 from tellonce.demo.files import Ownership, departments_rows
 from tellonce.demo.people import Population, populate
 from tellonce.demo.tables import DEPARTMENTS, Row, create_and_fill
@@ -31,9 +32,17 @@ class City:
         for department in DEPARTMENTS:
             create_and_fill(engines[department], department, self.rows[department])
 
-    def ownership_facts(self) -> dict[str, object]:
+    def ownership_facts(self) -> dict[str, check.Ownership]:
         """The ownership by department as plain JSON values, for the independent check's `demo.json`."""
-        return {department: asdict(owned) for department, owned in self.ownership.items()}
+        return {
+            department: {
+                "owners": owned.owners,
+                "undecidable": owned.undecidable,
+                "untouchable": owned.untouchable,
+                "strangers": owned.strangers,
+            }
+            for department, owned in self.ownership.items()
+        }
 
 
 def build_city(seed: int, residents: int) -> City:

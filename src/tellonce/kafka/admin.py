@@ -231,7 +231,8 @@ class Admin:
             [topic],
             validate_only=is_trial,
             request_timeout=_REQUEST_SECONDS,
-            operation_timeout=0 if is_trial else _REQUEST_SECONDS,
+            # With 0 the broker would answer before it has looked.
+            operation_timeout=_REQUEST_SECONDS,
         )
         self._ask(asked[name], f"make topic {name}", topic=name)
 
