@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 
 import fastavro
 from faker import Faker
+from fastavro.types import Schema
 
 from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
@@ -76,7 +77,7 @@ def _paths(folder: Path, count: int) -> dict[str, Callable[[], None]]:
     }
 
 
-def _fastavro_encode(schema: object, events: list[ChangeEvent]) -> Callable[[], None]:
+def _fastavro_encode(schema: Schema, events: list[ChangeEvent]) -> Callable[[], None]:
     records = [_record(event) for event in events]
 
     def run() -> None:
@@ -88,7 +89,7 @@ def _fastavro_encode(schema: object, events: list[ChangeEvent]) -> Callable[[], 
     return run
 
 
-def _fastavro_decode(schema: object, events: list[ChangeEvent]) -> Callable[[], None]:
+def _fastavro_decode(schema: Schema, events: list[ChangeEvent]) -> Callable[[], None]:
     bodies: list[bytes] = []
     for event in events:
         out = io.BytesIO()

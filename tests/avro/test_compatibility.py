@@ -1,8 +1,8 @@
 """Which changes of a published schema are refused, and what is said of each."""
 
 import pytest
-from avrocity import DATE, INSTANT, SEX, SUBJECT, TEXTS, City, field, match_only, money, optional
 
+from avrocity import DATE, INSTANT, SEX, SUBJECT, TEXTS, City, field, match_only, money, optional
 from tellonce.avro.compatibility import check_compatibility
 from tellonce.avro.findings import Finding
 from tellonce.avro.jsonvalue import Json, JsonObject
@@ -14,7 +14,7 @@ THREE: JsonObject = {**SEX, "symbols": ["male", "female", "unknown"]}
 
 
 def envelope(*fields: Json, name: str = "Identity", namespace: str = "tellonce.citizen") -> JsonObject:
-    row = {"type": "record", "name": f"{name}Row", "namespace": namespace, "fields": list(fields)}
+    row: JsonObject = {"type": "record", "name": f"{name}Row", "namespace": namespace, "fields": list(fields)}
     return {
         "type": "record",
         "name": f"{name}Change",
@@ -95,8 +95,10 @@ def test_an_enum_whose_unknown_symbols_have_a_default_may_grow() -> None:
         ("enum-renamed", field("x", SEX), field("x", {**SEX, "namespace": "other"})),
     ],
 )
-def test_each_breaking_change_is_reported_by_its_rule(rule: str, older: JsonObject | None, newer: JsonObject | None) -> None:
-    """A change that loses, alters or renames a value for some reader is one finding, with field, versions and advice."""
+def test_each_breaking_change_is_reported_by_its_rule(
+    rule: str, older: JsonObject | None, newer: JsonObject | None
+) -> None:
+    """A change that loses, alters or renames a value for some reader is one finding, with its place and advice."""
     old = envelope(KEY, *([] if older is None else [older]))
     new = envelope(KEY, *([] if newer is None else [newer]))
 

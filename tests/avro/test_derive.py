@@ -2,8 +2,8 @@
 
 import fastavro
 import pytest
-from avrocity import DATE, SEX, City, field, match_only, optional
 
+from avrocity import DATE, SEX, City, field, match_only, optional
 from tellonce.avro.derive import derive_envelope, row_fields
 from tellonce.avro.fieldshape import Refused
 from tellonce.avro.jsonvalue import JsonObject
@@ -64,7 +64,7 @@ WIRE: JsonObject = {
 
 
 def derived(city: City, short: str = "identity", *names: str) -> JsonObject:
-    topology = city.topology(**{short: names})
+    topology = city.topology(1, **{short: names})
     return derive_envelope(load_record_schemas(city.schemas, "citizen")[-1], topology.view(f"citizen.{short}"))
 
 
@@ -108,7 +108,9 @@ def test_a_view_of_an_unknown_field_says_which_was_meant(city: City) -> None:
     """A field that the schema lacks is refused with the file, the field and the nearest name."""
     file = city.write([field("id_number"), field("name")])
 
-    with pytest.raises(ConfigurationError, match=r"names a field that the schema does not declare; did you mean id_number") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"names a field that the schema does not declare; did you mean id_number"
+    ) as caught:
         derived(city, "identity", "id_numbr")
 
     assert caught.value.facts == {"file": str(file), "field": "id_numbr", "view": "citizen.identity"}

@@ -1,8 +1,8 @@
 """When two ways to write a schema are the same schema."""
 
 import pytest
-from avrocity import DATE, SEX, field, money, optional
 
+from avrocity import DATE, SEX, field, money, optional
 from tellonce.avro.identity import schema_identity
 from tellonce.avro.jsonvalue import Json, JsonObject
 
@@ -42,7 +42,9 @@ def test_spelling_and_documentation_do_not_matter(same: JsonObject) -> None:
         record(field("name", default=""), field("sex", SEX), optional("sum", money()), optional("born", DATE)),
         record(field("name", aliases=["n"]), field("sex", SEX), optional("sum", money()), optional("born", DATE)),
         record(field("name", match_only=True), field("sex", SEX), optional("sum", money()), optional("born", DATE)),
-        record(field("name"), field("sex", {**SEX, "default": "male"}), optional("sum", money()), optional("born", DATE)),
+        record(
+            field("name"), field("sex", {**SEX, "default": "male"}), optional("sum", money()), optional("born", DATE)
+        ),
         record(field("name"), field("sex", SEX), optional("born", DATE), optional("sum", money())),
         record(field("name"), field("sex", SEX), optional("sum", money()), field("born", ["null", DATE])),
         {**BASE, "namespace": "tellonce.person"},

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from avrocity import SUBJECT, City, field, match_only, optional
 
+from avrocity import SUBJECT, City, field, match_only, optional
 from tellonce.avro.check import check_schemas
 from tellonce.avro.lock import LOCK_FILE, check_lock, extend_lock, load_lock
 from tellonce.model.errors import ConfigurationError

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from avrocity import DATE, INSTANT, SEX, TEXTS, City, field, match_only, money, optional
 
+from avrocity import DATE, INSTANT, SEX, TEXTS, City, field, match_only, money, optional
 from tellonce.avro.jsonvalue import Json
 from tellonce.avro.recordschema import load_record_schemas
 from tellonce.model.errors import ConfigurationError

@@ -422,7 +422,8 @@ class Faults:
     def forget(self, department: Subscriber, key: str) -> None:
         """Loses a record with its place in the ledger, as a partial restore does."""
         if department.records.pop(key, None):
-            self._may_be(department, key, DivergenceKind.MISSING)
+            # An older event that was put off may then come in again, even of a record deleted since.
+            self._may_be(department, key, DivergenceKind.MISSING, DivergenceKind.STALE, DivergenceKind.ORPHANED)
 
     def set_back(self, department: Subscriber, key: str) -> None:
         """Puts row and ledger back to an older version, as a partial restore does."""

@@ -336,9 +336,7 @@ def test_department_far_behind_is_left_out() -> None:
     theirs = side(FUND, {})
     ours.position, theirs.position = 10, 0
     theirs.position = 1
-    ours.records = {
-        key: each.model_copy(update={"sequence": 5}) for key, each in ours.records.items()
-    }
+    ours.records = {key: each.model_copy(update={"sequence": 5}) for key, each in ours.records.items()}
     policy = ReconciliationPolicy(undecided_kept=50, page_records=20)
 
     play = Play(begin(policy=policy), [ours, theirs]).to_end()

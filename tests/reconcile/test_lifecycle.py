@@ -147,7 +147,10 @@ def test_difference_is_the_sum_of_the_known_ones() -> None:
 def test_newest_loaded_state_holds() -> None:
     """After a restart a divergence is as the last message said, and a resolved one is forgotten."""
     known = book(
-        divergence(1), divergence(1, state=DivergenceState.REPAIRING), divergence(2), divergence(2, state=DivergenceState.RESOLVED)
+        divergence(1),
+        divergence(1, state=DivergenceState.REPAIRING),
+        divergence(2),
+        divergence(2, state=DivergenceState.RESOLVED),
     )
 
     assert states(tuple(known)) == [(pseudonym(1), DivergenceState.REPAIRING)]

@@ -25,9 +25,7 @@ NOT_HELPED = [DivergenceKind.PARKED, DivergenceKind.AMBIGUOUS, DivergenceKind.UN
 def by_policy(
     *events: DivergenceEvent, topology: Topology | None = None, rounds: RepairRounds | None = None, now_ms: int = 0
 ) -> RepairPlan:
-    return plan_by_policy(
-        events, topology or city(), rounds or RepairRounds(60), new_id=ids("order"), now_ms=now_ms
-    )
+    return plan_by_policy(events, topology or city(), rounds or RepairRounds(60), new_id=ids("order"), now_ms=now_ms)
 
 
 def by_person(*events: DivergenceEvent, request: RepairRequest) -> RepairPlan:

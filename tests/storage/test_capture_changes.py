@@ -86,7 +86,11 @@ def test_record_from_before_capture_is_at_version_one(engine: Engine) -> None:
 
     with writing(engine) as connection:
         chunk = outbox_of(engine).read_chunk(connection, None, 10)
-    do(engine, "UPDATE resident SET full_name = 'g' WHERE resident_id = 1", "DELETE FROM resident WHERE resident_id = 2")
+    do(
+        engine,
+        "UPDATE resident SET full_name = 'g' WHERE resident_id = 1",
+        "DELETE FROM resident WHERE resident_id = 2",
+    )
 
     assert [(record.record_key, record.version) for record in chunk] == [("1", 1), ("2", 1)]
     assert [(row.record_key, row.version) for row in waiting_rows(engine)] == [("1", 2), ("2", 2)]
@@ -162,7 +166,10 @@ def test_names_are_quoted(engine: Engine) -> None:
         table="Order", key="Select", columns={"a": "it's", "b": "100%", "c": "名字"}, record_type="odd_names"
     )
     prepare(engine, sources=[])
-    do(engine, f"""CREATE TABLE {schema}"Order" ("Select" integer PRIMARY KEY, "it's" text, "100%" text, "名字" text)""")
+    do(
+        engine,
+        f"""CREATE TABLE {schema}"Order" ("Select" integer PRIMARY KEY, "it's" text, "100%" text, "名字" text)""",
+    )
 
     install(engine, [source])
     do(engine, """INSERT INTO "Order" VALUES (1, 'a', 'b', 'c')""", """UPDATE "Order" SET "100%" = 'd'""")
@@ -311,7 +318,7 @@ def test_table_that_cannot_be_captured_is_refused(engine: Engine, source: Source
     with pytest.raises(ConfigurationError, match=expected) as caught:
         plan_install(engine, [source])
 
-    assert "test_capture_changes.py:" in str(caught.value)
+    assert "capturing.py:" in str(caught.value)
 
 
 def test_two_sources_of_one_record_type_are_refused(engine: Engine) -> None:

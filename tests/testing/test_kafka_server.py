@@ -26,6 +26,9 @@ from tellonce.model.errors import ConfigurationError
 from tellonce.testing.kafka_server import KafkaServer, KafkaSettings
 from waiting import wait_until
 
+# A broker of the test's own starts in 4 s on an idle machine, and in 20 s beside other work.
+OWN_SERVER = pytest.mark.timeout(180)
+
 
 def client(server: KafkaServer, user: str = "admin", **more: str) -> dict[str, Any]:
     """The settings of a quiet client; confluent-kafka's own types for them differ from class to class."""
@@ -115,6 +118,7 @@ def test_kafka_compacts_within_seconds_where_the_topic_asks_for_it(kafka: KafkaS
     wait_until(is_compacted, 30, what="the first offsets compacted away")
 
 
+@OWN_SERVER
 def test_kafka_keeps_port_and_data_through_a_crash() -> None:
     """A killed broker comes back where it was with what it had acknowledged: fault tests build on it."""
     with KafkaServer() as server:
@@ -131,6 +135,7 @@ def test_kafka_keeps_port_and_data_through_a_crash() -> None:
         assert read(server, topic, count=1) == [b"kept"]
 
 
+@OWN_SERVER
 def test_kafka_leaves_no_folder_and_no_process_behind(kafka: KafkaServer) -> None:
     """A closed server removes its data and ends its process; others' servers go on."""
     server = KafkaServer()
@@ -146,6 +151,7 @@ def test_kafka_leaves_no_folder_and_no_process_behind(kafka: KafkaServer) -> Non
     assert kafka.is_running()
 
 
+@OWN_SERVER
 def test_kafka_ends_with_the_process_that_started_it(kafka: KafkaServer, tmp_path: Path) -> None:
     """A killed test run leaves no broker behind to eat memory and hold ports."""
     program = (
@@ -216,6 +222,7 @@ def test_secure_kafka_denies_what_no_acl_allows(secure_kafka: KafkaServer) -> No
     wait_until(lambda: send(secure_kafka, topic, b"allowed", user="clerk") == [""], 10, what="the right has arrived")
 
 
+@OWN_SERVER
 def test_secure_kafka_makes_the_users_it_was_given() -> None:
     """Users and passwords of the settings can log in as soon as the server has started, with no right on any topic."""
     with KafkaServer(KafkaSettings(secure=True, users={"housing": "pw-1"})) as server:

@@ -51,6 +51,7 @@ def test_log_tail_gives_the_last_lines(tmp_path: Path) -> None:
     assert process.log_tail(2) == "49\n50"
 
 
+@pytest.mark.timeout(180)
 def test_kafka_takes_another_port_where_the_first_was_taken(
     kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ _CHUNK = 1_000
 
 
 def answer_inquiry(connection: Connection, subscribed: SubscribedView, inquiry: Inquiry) -> Answer | None:
-    """Gives the department's answer, all of it read in one state of the database; nothing if it never read the stream."""
+    """Gives the department's answer, read in one state of the database; nothing if it never read the stream."""
     stream = Ledger(connection, subscribed.name).stream(inquiry.partition)
     if stream is None:
         return None

@@ -16,7 +16,7 @@ from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.sweep import sweep_rows, sweep_stream
 from tellonce.apply.transaction import Applied, PositionMovedError, retry_parked
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Answer, Attestation, Inquiry, Order
 from tellonce.kafka.group import GroupReader, ReadMessage, Start
 from tellonce.storage.database import reading
@@ -53,7 +53,7 @@ class ApplierSettings:
 class Applier:
     """Applies, retries, attests, answers and sweeps, one thing at a time. Not thread-safe."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the world that it works with
         self,
         settings: ApplierSettings,
         engine: Engine,
@@ -65,7 +65,7 @@ class Applier:
         on_applied: Callable[[SubscribedView, Applied], None] = lambda _view, _applied: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make_reader` gives the reader, with this applier's `start_of`, `forget` and `stop_reading` as its callbacks."""
+        """`make_reader` gives the reader, with this applier's `start_of`, `forget` and `stop_reading` as callbacks."""
         self._settings = settings
         self._engine = engine
         self._views = {view.view.topic: view for view in views}
@@ -169,7 +169,9 @@ class Applier:
             self._ports.attest(applied.attestation)
         if any(applied.outcomes.values()):
             counts = {name: count for name, count in applied.outcomes.items() if count}
-            self._log.info("changes_applied", view=view.name, partition=partition, parked_by_reason=applied.parked, **counts)
+            self._log.info(
+                "changes_applied", view=view.name, partition=partition, parked_by_reason=applied.parked, **counts
+            )
         self._on_applied(view, applied)
 
     def _answer(self) -> bool:

@@ -87,9 +87,7 @@ class _Executor:
         self._subscribed = subscribed
         self.written: list[Written] = []
 
-    def attempt(
-        self, decisions: Sequence[Decision], write: Callable[[Sequence[Decision]], list[Written]]
-    ) -> None:
+    def attempt(self, decisions: Sequence[Decision], write: Callable[[Sequence[Decision]], list[Written]]) -> None:
         """Writes the decisions together; if the database refuses, halves them until the refused one is alone."""
         if not decisions:
             return

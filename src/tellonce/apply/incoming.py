@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from tellonce.apply.subscription import SubscribedView
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.digest import pseudonym_of
@@ -45,9 +45,7 @@ class Batch:
     attestable: bool = False
 
 
-def read_batch(
-    messages: Sequence[ReadMessage], tracker: PositionTracker, high_watermark: Callable[[], int]
-) -> Batch:
+def read_batch(messages: Sequence[ReadMessage], tracker: PositionTracker, high_watermark: Callable[[], int]) -> Batch:
     """Takes messages into account and gives the newest event of each record among them.
 
     Tombstones and messages that are none of ours pass without effect.

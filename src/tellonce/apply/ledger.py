@@ -100,7 +100,16 @@ class Ledger:
         """Gives a stream's row, locked; a stream that was never read begins at its first offset."""
         found = self.stream(partition, lock=True)
         if found is None:
-            zeros = ("offset", "epoch", "complete_epoch", "highest", "wait_until", "count", *COUNTED, *(f"{o}_events" for o in OUTCOMES))
+            zeros = (
+                "offset",
+                "epoch",
+                "complete_epoch",
+                "highest",
+                "wait_until",
+                "count",
+                *COUNTED,
+                *(f"{o}_events" for o in OUTCOMES),
+            )
             row: dict[str, object] = {str(name): 0 for name in zeros}
             row |= {"view": self._view, "partition": partition, "leader_epoch": -1, "missing": "", "sum": to_hex(0)}
             insert_if_absent(self._connection, self._own.position, [{**row, "attestable": False}])
@@ -232,14 +241,14 @@ class Ledger:
 
     def _delete(self, table: Table, pseudonyms: Sequence[str]) -> None:
         for some in in_slices(pseudonyms):
-            self._connection.execute(
-                delete(table).where(table.c.view == self._view, table.c.pseudonym.in_(some))
-            )
+            self._connection.execute(delete(table).where(table.c.view == self._view, table.c.pseudonym.in_(some)))
 
 
 def _entry(row: Row[*tuple[object, ...]]) -> Entry:
     known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
-    return Entry(**{name: known[name] for name in Entry.__slots__ if name != "state"}, state=RecordState(known["state"]))
+    return Entry(
+        **{name: known[name] for name in Entry.__slots__ if name != "state"}, state=RecordState(known["state"])
+    )
 
 
 def _stream_row(row: Row[*tuple[object, ...]]) -> StreamRow:

@@ -1,4 +1,4 @@
-"""Parked records: kept with their newest event, tried again where time or another row may help, or decided by a person."""
+"""Parked records: kept with their newest event, tried again where that may help, or decided by a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,7 +133,5 @@ def discard(connection: Connection, view: str, pseudonyms: Sequence[str]) -> int
 def count_by_reason(connection: Connection, view: str) -> dict[str, int]:
     """Gives how many records of a view are parked, by reason."""
     table = own_tables(connection.dialect.name).parked
-    rows = connection.execute(
-        select(table.c.reason, func.count()).where(table.c.view == view).group_by(table.c.reason)
-    )
+    rows = connection.execute(select(table.c.reason, func.count()).where(table.c.view == view).group_by(table.c.reason))
     return {str(reason): int(count) for reason, count in rows}

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from tellonce.apply.incoming import Incoming, decode_incoming
 from tellonce.apply.ledger import Entry, Ledger
 from tellonce.apply.subscription import SubscribedView
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.declare import CannotHold, Current, Mirror, Raw
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.divergence import RecordState
@@ -223,4 +223,3 @@ class _Matcher:
             decision.state = RecordState.HELD
         else:
             decision.state, decision.reason = RecordState.OUT_OF_SCOPE, None
-

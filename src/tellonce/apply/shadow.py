@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from tellonce.apply.incoming import read_batch
 from tellonce.apply.plan import Reason, plan_batch
 from tellonce.apply.subscription import SubscribedView
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.position import Position, PositionTracker
 
@@ -92,7 +92,15 @@ class Shadow:
                     transaction.rollback()
                 for decision in decisions:
                     counts[decision.reason or (decision.action if decision.action != "none" else decision.state)] += 1
-        known = ("update", "insert", "delete", "out_of_scope", Reason.AWAITING_SNAPSHOT, Reason.AMBIGUOUS, Reason.CANNOT_HOLD)
+        known = (
+            "update",
+            "insert",
+            "delete",
+            "out_of_scope",
+            Reason.AWAITING_SNAPSHOT,
+            Reason.AMBIGUOUS,
+            Reason.CANNOT_HOLD,
+        )
         return ShadowReport(
             view=subscribed.name,
             events=counts["events"],

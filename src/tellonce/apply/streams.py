@@ -8,7 +8,7 @@ from tellonce.apply.incoming import read_batch
 from tellonce.apply.ledger import Ledger, StreamRow
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied, apply_batch
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.position import Position, PositionTracker
 from tellonce.storage.database import writing

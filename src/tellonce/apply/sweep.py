@@ -28,7 +28,7 @@ _SWEPT = (RecordState.HELD, RecordState.PARKED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweptStream:
-    """What one chunk found: records compared, records whose row differs from the ledger, whether the stream's end came."""
+    """What one chunk found: records compared, those whose row differs from the ledger, whether the end came."""
 
     compared: int
     changed: int
@@ -54,7 +54,9 @@ def sweep_stream(engine: Engine, subscribed: SubscribedView, partition: int) -> 
         after = load_cursor(connection, task) or ""
         entries = ledger.entries_after(partition, after, _CHUNK)
         links = ledger.links([entry.pseudonym for entry in entries])
-        held = [e for e in entries if e.state in _SWEPT or (e.state is RecordState.OUT_OF_SCOPE and e.pseudonym in links)]
+        held = [
+            e for e in entries if e.state in _SWEPT or (e.state is RecordState.OUT_OF_SCOPE and e.pseudonym in links)
+        ]
         rows = subscribed.table.read(connection, [key for keys in links.values() for key in keys])
     changes: list[tuple[Entry, Entry]] = []
     for entry in held:
@@ -71,9 +73,7 @@ def sweep_stream(engine: Engine, subscribed: SubscribedView, partition: int) -> 
     return SweptStream(compared=len(held), changed=len(changes), finished=finished, attestation=attestation)
 
 
-def _as_found(
-    subscribed: SubscribedView, entry: Entry, keys: Sequence[RowKey], rows: dict[RowKey, BoundRow]
-) -> Entry:
+def _as_found(subscribed: SubscribedView, entry: Entry, keys: Sequence[RowKey], rows: dict[RowKey, BoundRow]) -> Entry:
     there = [rows[key] for key in keys if key in rows]
     if there and not any(row.is_open for row in there):
         return replace(entry, state=RecordState.OUT_OF_SCOPE)

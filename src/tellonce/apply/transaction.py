@@ -12,7 +12,7 @@ from tellonce.apply.ledger import Entry, Ledger, StreamRow
 from tellonce.apply.parked import hasten, save_parked
 from tellonce.apply.plan import Decision, plan_batch
 from tellonce.apply.subscription import SubscribedView
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
@@ -40,7 +40,7 @@ class Applied:
     delays_ms: list[int] = field(default_factory=list)
 
 
-def apply_batch(
+def apply_batch(  # noqa: PLR0913 - what, where, from which place and to which
     engine: Engine,
     subscribed: SubscribedView,
     catalogue: Catalogue,

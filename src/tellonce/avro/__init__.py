@@ -1,6 +1,5 @@
 """The Avro side of the contract: schemas derived per view, their lock, their compatibility and their codec."""
 
-from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.errors import CannotEncode, UndecodableMessage, UnknownSchemaError
 from tellonce.avro.fields import FieldSpec, Kind, ViewSchema
 from tellonce.avro.findings import Finding

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.check import check_schemas
 from tellonce.avro.lock import extend_lock
 from tellonce.cli.options import AsJson, EnvFile, settings_from
-from tellonce.observability.tables import say, show_json
 from tellonce.cli.settings import Settings
 from tellonce.declare import load_bindings, load_source
 from tellonce.declare.check import check_binding, check_source
@@ -19,6 +18,7 @@ from tellonce.declare.loading import module_file
 from tellonce.kafka.plan import TopicsPlan
 from tellonce.keyring import new_view_keys
 from tellonce.model.errors import ConfigurationError, TellonceError
+from tellonce.observability.tables import say, show_json
 from tellonce.topology import Topology, acls_of, check_topology, load_topology, to_mermaid, to_text, topics_of
 from tellonce.topology.schema import topology_json_schema
 
@@ -129,7 +129,9 @@ def keys_new(
         print(new_view_keys(settings.keys, name))
 
 
-Replicas = Annotated[int | None, typer.Option("--replication-factor", min=1, help="Copies; min(3, brokers) if not given.")]
+Replicas = Annotated[
+    int | None, typer.Option("--replication-factor", min=1, help="Copies; min(3, brokers) if not given.")
+]
 Principals = Annotated[
     list[str] | None,
     typer.Option("--principal", help="NAME=PRINCIPAL where the broker calls a department otherwise than User:NAME."),
@@ -154,7 +156,7 @@ def topics_apply(
     replicas: Replicas = None, principal: Principals = None, env_file: EnvFile = None, as_json: AsJson = False
 ) -> None:
     """Make topics and permissions; nothing is ever deleted or shrunk."""
-    from tellonce.kafka.topics import apply_plan  # noqa: PLC0415 - confluent-kafka is slow to import
+    from tellonce.kafka.topics import apply_plan
 
     settings = settings_from(env_file)
     plan = _plan(settings, replicas, principal)
@@ -168,16 +170,14 @@ def topics_apply(
 
 
 def _plan(settings: Settings, replicas: int | None, principals: list[str] | None) -> TopicsPlan:
-    from tellonce.kafka.topics import PlanOptions, plan_topics  # noqa: PLC0415 - confluent-kafka is slow to import
+    from tellonce.kafka.topics import PlanOptions, plan_topics
 
     pairs = [text.partition("=") for text in principals or ()]
     if wrong := [text for text, equals, value in pairs if not equals or not value]:
         msg = f"expected --principal NAME=PRINCIPAL, such as fund=User:CN=fund, found {wrong[0]}"
         raise ConfigurationError(msg)
     topology = load_topology(settings.topology)
-    options = PlanOptions(
-        replication_factor=replicas, principals={name: principal for name, _, principal in pairs}
-    )
+    options = PlanOptions(replication_factor=replicas, principals={name: principal for name, _, principal in pairs})
     return plan_topics(settings.kafka, topics_of(topology), acls_of(topology), options)
 
 

@@ -32,8 +32,8 @@ def demo(
     """Run the whole city once and judge it by an independent check; exit 0 only if all of it is true."""
     if context.invoked_subcommand is not None:
         return
-    from tellonce.demo.run import DemoOptions, run_demo  # noqa: PLC0415 - slow to import
-    from tellonce.demo.show import show_verdict  # noqa: PLC0415
+    from tellonce.demo.run import DemoOptions, run_demo
+    from tellonce.demo.show import show_verdict
 
     options = DemoOptions(
         residents=residents, changes=changes, seed=seed, keep=keep, broker=_broker(broker), store=_store(store)
@@ -63,7 +63,7 @@ def demo_check(
     folder: Annotated[Path, typer.Argument(help="A folder that `tellonce demo --keep` left.")], as_json: AsJson = False
 ) -> None:
     """Run the independent check of a kept demonstration again; exit 1 if a record is held otherwise."""
-    from tellonce.demo.check import CheckError, check_folder  # noqa: PLC0415 - slow to import
+    from tellonce.demo.check import CheckError, check_folder
 
     try:
         result = check_folder(folder)

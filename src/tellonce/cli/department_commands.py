@@ -2,15 +2,17 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine, update
 
 from tellonce.cli.options import AsJson, DepartmentName, EnvFile, Once, settings_from
-from tellonce.observability.tables import say, show_json, show_table
 from tellonce.cli.settings import Settings
 from tellonce.model.errors import ConfigurationError
+from tellonce.observability.tables import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 __all__ = ["register"]
 
@@ -38,10 +40,10 @@ def register(app: typer.Typer) -> None:
 
 def install(department: DepartmentName, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Make our own tables, and the triggers of what the department publishes; all of it is listed beforehand."""
-    from tellonce.cli.wiring import declared_sources, engine_of, load_contract  # noqa: PLC0415 - slow to import
-    from tellonce.storage.capture import install as install_capture  # noqa: PLC0415
-    from tellonce.storage.capture import plan_install  # noqa: PLC0415
-    from tellonce.storage.own_schema import create_own_schema, own_table_names  # noqa: PLC0415
+    from tellonce.cli.wiring import declared_sources, engine_of, load_contract
+    from tellonce.storage.capture import install as install_capture
+    from tellonce.storage.capture import plan_install
+    from tellonce.storage.own_schema import create_own_schema, own_table_names
 
     settings = settings_from(env_file)
     sources = declared_sources(settings, load_contract(settings), department)
@@ -60,10 +62,10 @@ def install(department: DepartmentName, yes: Yes = False, env_file: EnvFile = No
 
 def uninstall(department: DepartmentName, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Remove the triggers and our own tables; the department's own tables stay as they are."""
-    from tellonce.cli.wiring import declared_sources, engine_of, load_contract  # noqa: PLC0415 - slow to import
-    from tellonce.storage.capture import plan_uninstall  # noqa: PLC0415
-    from tellonce.storage.capture import uninstall as uninstall_capture  # noqa: PLC0415
-    from tellonce.storage.own_schema import drop_own_schema, own_table_names  # noqa: PLC0415
+    from tellonce.cli.wiring import declared_sources, engine_of, load_contract
+    from tellonce.storage.capture import plan_uninstall
+    from tellonce.storage.capture import uninstall as uninstall_capture
+    from tellonce.storage.own_schema import drop_own_schema, own_table_names
 
     settings = settings_from(env_file)
     sources = declared_sources(settings, load_contract(settings), department)
@@ -90,7 +92,7 @@ def resync(
     env_file: EnvFile = None,
 ) -> None:
     """Begin a new epoch of a record type at its authority: every record is published again."""
-    from tellonce.topology import load_topology  # noqa: PLC0415 - slow to import
+    from tellonce.topology import load_topology
 
     settings = settings_from(env_file)
     department = load_topology(settings.topology).record_type(record_type).authority
@@ -98,10 +100,10 @@ def resync(
 
 
 def _begin(settings: Settings, department: str, record_type: str | None, *, reason: str, only_new: bool) -> None:
-    from tellonce.cli.wiring import authority_of, engine_of, load_contract  # noqa: PLC0415 - slow to import
-    from tellonce.publish.streams import begin_epoch, load_streams  # noqa: PLC0415
-    from tellonce.storage.database import writing  # noqa: PLC0415
-    from tellonce.storage.own_schema import check_own_schema  # noqa: PLC0415
+    from tellonce.cli.wiring import authority_of, engine_of, load_contract
+    from tellonce.publish.streams import begin_epoch, load_streams
+    from tellonce.storage.database import writing
+    from tellonce.storage.own_schema import check_own_schema
 
     with ExitStack() as stack:
         engine = engine_of(settings, stack)
@@ -125,9 +127,11 @@ def reread(
     env_file: EnvFile = None,
 ) -> None:
     """Read a view's topic again from its beginning, after its log was cut or made again; versions guard the rows."""
-    from tellonce.cli.wiring import engine_of  # noqa: PLC0415 - slow to import
-    from tellonce.storage.database import writing  # noqa: PLC0415
-    from tellonce.storage.tables import own_tables  # noqa: PLC0415
+    from sqlalchemy import update
+
+    from tellonce.cli.wiring import engine_of
+    from tellonce.storage.database import writing
+    from tellonce.storage.tables import own_tables
 
     settings = settings_from(env_file)
     with ExitStack() as stack:
@@ -135,15 +139,17 @@ def reread(
         table = own_tables(engine.dialect.name).position
         with writing(engine) as connection:
             done = connection.execute(
-                update(table).where(table.c.view == view).values(offset=0, leader_epoch=-1, attestable=False, stopped=None)
+                update(table)
+                .where(table.c.view == view)
+                .values(offset=0, leader_epoch=-1, attestable=False, stopped=None)
             )
     print(f"{department}: {done.rowcount} streams of {view} are read from their beginning")
 
 
 def relay(department: DepartmentName, once: Once = False, env_file: EnvFile = None) -> None:
     """Publish the department's changes until stopped."""
-    from tellonce.cli.services import run_service  # noqa: PLC0415 - slow to import
-    from tellonce.cli.wiring import open_relay  # noqa: PLC0415
+    from tellonce.cli.services import run_service
+    from tellonce.cli.wiring import open_relay
 
     settings = settings_from(env_file)
     run_service(settings, f"relay {department}", lambda stack: open_relay(settings, department, stack), once=once)
@@ -157,8 +163,8 @@ def consume(
     as_json: AsJson = False,
 ) -> None:
     """Apply the department's subscribed views to its own tables until stopped."""
-    from tellonce.cli.services import run_service  # noqa: PLC0415 - slow to import
-    from tellonce.cli.wiring import open_applier, open_shadow  # noqa: PLC0415
+    from tellonce.cli.services import run_service
+    from tellonce.cli.wiring import open_applier, open_shadow
 
     settings = settings_from(env_file)
     if not shadow:
@@ -181,8 +187,8 @@ def consume(
         show_table(f"What {department} would do", rows, empty="nothing was read")
 
 
-def _engine(settings: Settings, stack: ExitStack) -> Engine:
-    from tellonce.cli.wiring import engine_of  # noqa: PLC0415 - slow to import
+def _engine(settings: Settings, stack: ExitStack) -> "Engine":
+    from tellonce.cli.wiring import engine_of
 
     return engine_of(settings, stack)
 
@@ -194,8 +200,8 @@ def parked_list(
     as_json: AsJson = False,
 ) -> None:
     """List the parked records of this department's database, oldest first, by pseudonym."""
-    from tellonce.apply.parked import list_parked  # noqa: PLC0415 - slow to import
-    from tellonce.storage.database import reading  # noqa: PLC0415
+    from tellonce.apply.parked import list_parked
+    from tellonce.storage.database import reading
 
     with ExitStack() as stack, reading(_engine(settings_from(env_file), stack)) as connection:
         rows = [asdict(record) for record in list_parked(connection, view)]
@@ -217,8 +223,8 @@ def parked_release(
     env_file: EnvFile = None,
 ) -> None:
     """Have parked records tried again at once, for example after a column was widened."""
-    from tellonce.apply.parked import release  # noqa: PLC0415 - slow to import
-    from tellonce.storage.database import writing  # noqa: PLC0415
+    from tellonce.apply.parked import release
+    from tellonce.storage.database import writing
 
     if not pseudonyms and not everything:
         msg = "expected pseudonyms, or --all for all parked records of the view, found neither"
@@ -230,8 +236,8 @@ def parked_release(
 @parked_app.command("discard")
 def parked_discard(view: View, pseudonyms: Pseudonyms = None, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Give parked records up: they stay divergent until a newer event or a repair arrives."""
-    from tellonce.apply.parked import discard  # noqa: PLC0415 - slow to import
-    from tellonce.storage.database import writing  # noqa: PLC0415
+    from tellonce.apply.parked import discard
+    from tellonce.storage.database import writing
 
     if not pseudonyms:
         msg = "expected the pseudonyms of the records to discard, found none; `tellonce parked list` shows them"
@@ -244,4 +250,3 @@ def parked_discard(view: View, pseudonyms: Pseudonyms = None, yes: Yes = False, 
 def _confirm(*, yes: bool, question: str) -> None:
     if not yes:
         typer.confirm(question, abort=True, err=True)
-

@@ -7,8 +7,8 @@ import typer
 
 from tellonce import __version__
 from tellonce.cli import contract_commands, demo_commands, department_commands, reconcile_commands
-from tellonce.observability.tables import say
 from tellonce.model.errors import TellonceError
+from tellonce.observability.tables import say
 
 __all__ = ["app", "main"]
 

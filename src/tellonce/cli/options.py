@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tellonce.cli.settings import Settings, load_settings
+from tellonce.observability.logs import configure_logs
 
 __all__ = ["AsJson", "DepartmentName", "EnvFile", "Once", "settings_from"]
 
@@ -16,5 +17,7 @@ DepartmentName = Annotated[str, typer.Argument(metavar="DEPARTMENT", help="A dep
 
 
 def settings_from(env_file: Path | None) -> Settings:
-    """Gives the settings, and sends logs where they say."""
-    return load_settings(env_file)
+    """Gives the settings; a command that is no service logs only what went wrong, to standard error."""
+    settings = load_settings(env_file)
+    configure_logs("text", "error" if settings.log_level == "error" else "warning")
+    return settings

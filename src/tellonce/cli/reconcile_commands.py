@@ -12,9 +12,9 @@ from uuid import uuid4
 import typer
 
 from tellonce.cli.options import AsJson, EnvFile, Once, settings_from
-from tellonce.reconcile.status import StreamStatus
-from tellonce.observability.tables import say, show_json, show_table
 from tellonce.control.messages import DivergenceEvent, Order
+from tellonce.observability.tables import say, show_json, show_table
+from tellonce.reconcile.status import StreamStatus
 
 __all__ = ["register"]
 
@@ -42,9 +42,9 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Compare what departments hold with what the authorities say, until stopped."""
-    from tellonce.cli.wiring import open_reconciler  # noqa: PLC0415 - slow to import
-    from tellonce.observability.logs import configure_logs  # noqa: PLC0415
-    from tellonce.running import stop_on_signals  # noqa: PLC0415
+    from tellonce.cli.wiring import open_reconciler
+    from tellonce.observability.logs import configure_logs
+    from tellonce.running import stop_on_signals
 
     settings = settings_from(env_file)
     configure_logs(settings.log_form, settings.log_level, service="reconciler")
@@ -91,10 +91,10 @@ def divergences(
 
 
 def _read(env_file: Path | None, *, with_resolved: bool = False) -> tuple[DivergenceEvent, ...]:
-    from tellonce.kafka.connection import check_connection  # noqa: PLC0415 - slow to import
-    from tellonce.kafka.control import ControlReader  # noqa: PLC0415
-    from tellonce.reconcile.reading import read_divergences  # noqa: PLC0415
-    from tellonce.topology.topics import DIVERGENCES  # noqa: PLC0415
+    from tellonce.kafka.connection import check_connection
+    from tellonce.kafka.control import ControlReader
+    from tellonce.reconcile.reading import read_divergences
+    from tellonce.topology.topics import DIVERGENCES
 
     kafka = settings_from(env_file).kafka
     check_connection(kafka, reads=[DIVERGENCES])
@@ -103,8 +103,8 @@ def _read(env_file: Path | None, *, with_resolved: bool = False) -> tuple[Diverg
 
 
 def _write(env_file: Path | None, messages: Sequence[DivergenceEvent | Order]) -> None:
-    from tellonce.kafka.control import ControlWriter  # noqa: PLC0415 - slow to import
-    from tellonce.reconcile.wires import render_output  # noqa: PLC0415
+    from tellonce.kafka.control import ControlWriter
+    from tellonce.reconcile.wires import render_output
 
     with ControlWriter(settings_from(env_file).kafka, "tellonce-operator") as writer:
         for message in messages:
@@ -114,7 +114,7 @@ def _write(env_file: Path | None, messages: Sequence[DivergenceEvent | Order]) -
 @divergences_app.command("accept")
 def accept(ids: Ids = None, reason: Why = "", by: Person = "", env_file: EnvFile = None) -> None:
     """Accept divergences with a reason, for as long as the authority's version stays."""
-    from tellonce.reconcile.orders import accept as accepting  # noqa: PLC0415 - slow to import
+    from tellonce.reconcile.orders import accept as accepting
 
     events = accepting(
         _read(env_file), ids or [], by=by or getpass.getuser(), reason=reason, now_ms=int(time.time() * 1000)
@@ -133,8 +133,8 @@ def repair(
     env_file: EnvFile = None,
 ) -> None:
     """Order records to be published again for the departments that hold them differently."""
-    from tellonce.reconcile.orders import RepairRequest, plan_by_person, render_plan  # noqa: PLC0415 - slow to import
-    from tellonce.topology import load_topology  # noqa: PLC0415
+    from tellonce.reconcile.orders import RepairRequest, plan_by_person, render_plan
+    from tellonce.topology import load_topology
 
     topology = load_topology(settings_from(env_file).topology)
     request = RepairRequest(

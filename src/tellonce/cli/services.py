@@ -1,4 +1,4 @@
-"""Running a service from the command line: logs set up, signals heard, pauses survived, everything closed at the end."""
+"""Running a service from the command line: logs set up, signals heard, pauses survived, all closed at the end."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

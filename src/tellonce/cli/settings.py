@@ -64,7 +64,5 @@ def load_settings(env_file: Path | None = None) -> Settings:
     try:
         return Settings(_env_file=env_file)  # type: ignore[call-arg]  # pydantic-settings' own argument
     except ValidationError as error:
-        texts = [
-            f"TELLONCE_{'__'.join(str(part).upper() for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        ]
+        texts = [f"TELLONCE_{'__'.join(str(part).upper() for part in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("settings are wrong: " + "; ".join(texts)) from error

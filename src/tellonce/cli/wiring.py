@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from tellonce.apply.applier import Applier, ApplierPorts, ApplierSettings
 from tellonce.apply.shadow import Shadow
 from tellonce.apply.subscription import SubscribedView
-from tellonce.avro import Catalogue, FieldSpec
+from tellonce.avro import FieldSpec
+from tellonce.avro.catalogue import Catalogue
 from tellonce.cli.ports import ControlPorts, read_log_ends
 from tellonce.cli.settings import Settings
 from tellonce.declare import Binding, Source, load_bindings, load_source
@@ -259,9 +260,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> Appli
     views = subscriber_of(settings, contract, department, engine)
     topics = [view.view.topic for view in views]
     kafka = settings.kafka
-    check_connection(
-        kafka, reads=[INQUIRIES, *topics], writes=[attestations(department), answers(department), ORDERS]
-    )
+    check_connection(kafka, reads=[INQUIRIES, *topics], writes=[attestations(department), answers(department), ORDERS])
     check_own_schema(engine, department)
     name = f"tellonce-applier-{department}"
     control = ControlPorts(kafka, name, department, stack)

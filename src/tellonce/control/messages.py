@@ -177,12 +177,12 @@ class DivergenceEvent(_OfStream):
     note: str | None = None
     opened_at_ms: int
     seen_at_ms: int = 0
-    """When, by the department's clock, it last answered so; only what it attests after that can show that it is over."""
+    """When, by the department's clock, it last answered so; only what it attests after that can show it is over."""
     at_ms: int
 
 
 class Evidence(_Message):
-    """A terminal count, state or finding that a service recorded, for assessment; `facts` hold names and numbers."""
+    """A count, state or finding that a service recorded, for assessment; `facts` hold names and numbers."""
 
     source: str
     kind: str

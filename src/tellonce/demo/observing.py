@@ -75,8 +75,15 @@ class Observer:
         for department in self._topology.departments:
             engine = self._engines[department]
             table = own_tables(engine.dialect.name).position
-            names = ("held", "out_of_scope", "parked", "ambiguous", "applied_events", "superseded_events")
-            names = (*names, "out_of_scope_events", "parked_events")
+            names: tuple[str, ...] = (
+                "held",
+                "out_of_scope",
+                "parked",
+                "ambiguous",
+                "applied_events",
+                "superseded_events",
+            )
+            names += ("out_of_scope_events", "parked_events")
             sums = [func.sum(table.c[name]).label(name) for name in names]
             with reading(engine) as connection:
                 for row in connection.execute(

@@ -83,7 +83,7 @@ def _refuse_impossible(options: DemoOptions) -> None:
     records = options.residents + options.changes
     if options.broker == "embedded" and records > EMBEDDED_MOST_RECORDS:
         msg = (
-            f"the embedded broker forgets what exceeds 5 MB in a partition, so it holds at most {EMBEDDED_MOST_RECORDS} "
+            f"the embedded broker forgets what exceeds 5 MB in a partition: at most {EMBEDDED_MOST_RECORDS} "
             f"residents and changes; found {records}: take fewer, or --broker kafka"
         )
         raise ConfigurationError(msg)
@@ -99,13 +99,9 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         yield keep.resolve()
         return
     folder = Path(tempfile.mkdtemp(prefix="tellonce-demo-"))
-    try:
-        yield folder
-    except InvariantError:
-        # A service failed: its log is what a person needs next.
-        raise
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    # Where a service fails the folder stays: its log is what a person needs next.
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Run:
@@ -193,7 +189,7 @@ class _Run:
         open_ones = self._watch.open_ones()
         known = [_known(planted) for planted in self._planted if not planted.heals]
         ownership = self._city.ownership_facts()
-        independent = check(self._sites.databases, ownership=ownership, known=known)  # type: ignore[arg-type]  # plain JSON of the same shape
+        independent = check(self._sites.databases, ownership=ownership, known=known)
         problems = [*self._unsettled(), *_stream_problems(streams)]
         if not independent["agrees"]:
             problems.append(f"the independent check found {len(independent['unexpected'])} records held otherwise")
@@ -253,9 +249,11 @@ class _Run:
                     f"{planted.department} {planted.view}: expected one {planted.kind} record {wanted}, "
                     f"found {found['found']} {found['state']}"
                 )
-        for event in self._watch.open_ones():
-            if event.pseudonym not in named and event.kind not in ("ambiguous", "parked"):
-                problems.append(f"{event.department} {event.view}: {event.kind} record that nobody planted")
+        problems += [
+            f"{event.department} {event.view}: {event.kind} record that nobody planted"
+            for event in self._watch.open_ones()
+            if event.pseudonym not in named and event.kind not in ("ambiguous", "parked")
+        ]
         return problems
 
     def _wait(self, what: str, longest_seconds: float, is_enough: Callable[[], bool]) -> None:
@@ -276,7 +274,7 @@ class _Run:
         arguments = [sys.executable, "-m", "tellonce", "reconcile", "--once", "--deadline-seconds", "20", "--json"]
         environment = {**os.environ, **self._sites.environment("public-security")}
         with (self._commands.logs / "verdict.log").open("wb") as log:
-            done = subprocess.run(arguments, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)  # noqa: S603 - our own command
+            done = subprocess.run(arguments, env=environment, stdout=subprocess.PIPE, stderr=log, check=False)
         if done.returncode != 0:
             msg = f"`tellonce reconcile --once` failed with code {done.returncode}; see {self._commands.logs}"
             raise InvariantError(msg)

@@ -27,7 +27,7 @@ class Commands:
         name = "-".join(argument for argument in arguments if not argument.startswith("-"))
         name = name if department in name else f"{name}-{department}"
         with (self.logs / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own command with our own arguments
+            return subprocess.Popen(
                 [sys.executable, "-m", "tellonce", *arguments],
                 env={**os.environ, **self._environments[department]},
                 stdin=subprocess.DEVNULL,
@@ -45,7 +45,8 @@ class Commands:
         failed = [(department, arguments) for department, arguments, process in running if process.wait() != 0]
         if failed:
             department, arguments = failed[0]
-            msg = f"`tellonce {' '.join(arguments)}` failed for {department}; see {self.logs}: {self._last_line(arguments)}"
+            said = self._last_line(arguments)
+            msg = f"`tellonce {' '.join(arguments)}` failed for {department}; see {self.logs}: {said}"
             raise InvariantError(msg, department=department)
 
     def _last_line(self, arguments: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ class DemoProgress:
         bars, task = self._bars, self._bars.add_task(text, total=total)
 
         def advance(done: int, known: int | None = None) -> None:
-            bars.update(task, advance=done, **({} if known is None else {"total": known}))
+            bars.update(task, advance=done, total=known if known is not None else total)
 
         yield advance
 

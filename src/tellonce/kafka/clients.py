@@ -152,8 +152,14 @@ def make_consumer(settings: KafkaSettings, client_id: str, group_id: str, on_err
     return _make(Consumer, _Wanted(settings, client_id, _CONSUMER_TUNING, guaranteed), _warning(client_id, on_error))
 
 
-def make_reader(settings: KafkaSettings, client_id: str, on_error: OnError | None = None) -> Consumer:
-    """Gives a consumer for `assign`: it joins no group, so it needs no right to one, and it commits nothing.
+def make_reader(
+    settings: KafkaSettings, client_id: str, on_error: OnError | None = None, *, group_id: str | None = None
+) -> Consumer:
+    """Gives a consumer for `assign`: it joins no group and commits nothing.
+
+    librdkafka looks its group up all the same, and the broker notes a refusal where this user has no right to that
+    group: `group_id` names one to which it has. Without, the refusals come as messages with
+    GROUP_AUTHORIZATION_FAILED, which mean nothing and which `reading.consume_now` leaves out.
 
     `auto.offset.reset` is `earliest`, as the topics read so are kept by time: where retention removed messages between
     asking for the first offset and reading it, what is left is exactly what the log holds. `assign` to a topic that
@@ -165,8 +171,7 @@ def make_reader(settings: KafkaSettings, client_id: str, on_error: OnError | Non
     """
     guaranteed = _CONSUMER | {
         "auto.offset.reset": "earliest",
-        # librdkafka asks for a name even where no group is joined.
-        "group.id": client_id,
+        "group.id": group_id or client_id,
         "group.protocol": "classic",
     }
     return _make(Consumer, _Wanted(settings, client_id, _READER_TUNING, guaranteed), _warning(client_id, on_error))

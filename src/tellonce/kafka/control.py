@@ -128,14 +128,18 @@ class ControlReader:
         client_id: str,
         topics: Iterable[str],
         start: Literal["beginning", "now"] = "beginning",
+        *,
+        group_id: str | None = None,
     ) -> None:
         """Ask for the partitions and begin; a partition that is added later is not read.
+
+        `group_id` is as in `clients.make_reader`.
 
         Raises:
             RetryableError: the broker did not answer within `connect_timeout_seconds`.
             ConfigurationError: a topic is missing or closed to this user.
         """
-        self._reader = make_reader(settings, client_id)
+        self._reader = make_reader(settings, client_id, group_id=group_id)
         self._behind: set[tuple[str, int]] = set()
         self._failure: TellonceError | None = None
         try:

@@ -121,9 +121,10 @@ def _last_within(reader: Consumer, start: TopicPartition, end: int, deadline: fl
 
 
 def consume_now(reader: Consumer, most: int, timeout_seconds: float) -> list[Message]:
-    """Gives what is there, at most `most`, as soon as there is anything; empty after `timeout_seconds`.
+    """Gives what a reader has, at most `most`, as soon as there is anything; empty after `timeout_seconds` at latest.
 
-    `Consumer.consume` would wait its whole time for a full batch. Errors and ends of partitions may be in it.
+    `Consumer.consume` would wait its whole time for a full batch. Errors and ends of partitions may be in it, but not
+    the news that the reader's group, which it never joins, is closed to this user.
 
     Raises:
         TellonceError: the client failed, by `errors.error_of`.
@@ -132,9 +133,15 @@ def consume_now(reader: Consumer, most: int, timeout_seconds: float) -> list[Mes
         first = reader.poll(timeout_seconds)
         if first is None:
             return []
-        return [first, *reader.consume(most - 1, timeout=0)] if most > 1 else [first]
+        batch = [first, *reader.consume(most - 1, timeout=0)] if most > 1 else [first]
     except KafkaException as error:
         raise error_of(error, "read from Kafka") from error
+    return [message for message in batch if not _is_about_group(message)]
+
+
+def _is_about_group(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.name() == "GROUP_AUTHORIZATION_FAILED"
 
 
 def _consume(reader: Consumer, deadline: float) -> list[Message]:
@@ -153,18 +160,19 @@ def read_to_end(
     topic: str,
     *,
     client_id: str = "tellonce-read",
+    group_id: str | None = None,
     longest_silence_seconds: float = 10.0,
 ) -> Iterator[Message]:
     """Yields every message that a topic holds, from the first to the high watermark read at the start, then ends.
 
     Ordered within each partition only; tombstones are among them. Gaps of compaction and a compacted end are passed.
-    Messages written meanwhile are left out, so it ends also on a busy topic.
+    Messages written meanwhile are left out, so it ends also on a busy topic. `group_id` is as in `clients.make_reader`.
 
     Raises:
         RetryableError: nothing came for `longest_silence_seconds`, though the end was not reached.
         ConfigurationError: the topic is missing or closed to this user.
     """
-    reader = make_reader(settings, client_id)
+    reader = make_reader(settings, client_id, group_id=group_id)
     try:
         marks = _watermarks(reader, topic, longest_silence_seconds)
         # The first offset is named, not OFFSET_BEGINNING: what retention removes now must not move the start.

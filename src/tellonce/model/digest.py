@@ -42,7 +42,7 @@ def _exact(value: Decimal) -> bytes:
     return f"{'-' if sign else ''}{stripped}e{exponent + len(text) - len(stripped)}".encode()
 
 
-def _part(value: Value) -> tuple[bytes, bytes]:
+def _part(value: Value) -> tuple[bytes, bytes]:  # noqa: PLR0911 - one return for each kind
     match value:
         case None:
             return b"n", b""

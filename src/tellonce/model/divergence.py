@@ -66,5 +66,5 @@ def is_open(state: DivergenceState) -> bool:
 
 def divergence_id(view: str, department: str, pseudonym: str) -> str:
     """Gives the 16 hexadecimal digits that name a divergence for as long as it lives, and again if it comes back."""
-    text = "\x00".join((view, department, pseudonym))
+    text = f"{view}\x00{department}\x00{pseudonym}"
     return blake2b(text.encode(), digest_size=8, person=b"tellonce.diverge").hexdigest()

@@ -17,7 +17,7 @@ class TellonceError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, **facts: str | int | float | bool | None) -> None:
+    def __init__(self, message: str, **facts: str | float | bool | None) -> None:
         super().__init__(message)
         self.facts = facts
 

@@ -49,7 +49,7 @@ def parse_header(data: bytes) -> Header:
         msg = "not a position header of format 1"
         raise ValueError(msg)
     epoch, sequence, record_version, settled, flagged = map(int, numbers)
-    if not 1 <= epoch or not 1 <= sequence or settled >= sequence or flagged > 1:
+    if not epoch >= 1 or not sequence >= 1 or settled >= sequence or flagged > 1:
         msg = "a position header with impossible numbers"
         raise ValueError(msg)
     return Header(epoch=epoch, sequence=sequence, version=record_version, settled=settled, flagged=flagged == 1)

@@ -1,4 +1,4 @@
-"""Logs: one line per event on standard error, as JSON or as text, with names and numbers and never a record's content."""
+"""Logs: one line per event on standard error, as JSON or as text, never with a record's content."""
 
 import logging
 import sys

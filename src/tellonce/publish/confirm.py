@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, and_, delete, select, update
 
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
 from tellonce.model.change import ChangeEvent, Operation, Origin
 from tellonce.model.divergence import RecordState
@@ -18,7 +18,7 @@ __all__ = ["confirm", "load_staged", "newest_mark", "replace_refused"]
 
 
 def confirm(connection: Connection, acknowledged: Mapping[StreamId, Sequence[StagedEvent]]) -> None:
-    """Takes the acknowledged first events of each stream out of the staging table and keeps each stream's newest mark."""
+    """Takes acknowledged events out of the staging table and keeps each stream's newest mark."""
     own = own_tables(connection.dialect.name)
     staged, stream = own.staged, own.stream
     for (view, partition), events in acknowledged.items():
@@ -71,8 +71,10 @@ def newest_mark(department: str, stream: Stream, at_ms: int) -> Mark | None:
     )
 
 
-def replace_refused(connection: Connection, department: str, catalogue: Catalogue, event: StagedEvent, why: str) -> None:
-    """Puts an empty event in the place of one that the broker will never take, and parks its record at the authority."""
+def replace_refused(
+    connection: Connection, department: str, catalogue: Catalogue, event: StagedEvent, why: str
+) -> None:
+    """Puts an empty event in the place of one that the broker will never take, and parks its record."""
     own = own_tables(connection.dialect.name)
     now = clock_ms(connection)
     marker = ChangeEvent(

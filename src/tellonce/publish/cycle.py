@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, Engine, update
 
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
 from tellonce.model.errors import RetryableError
 from tellonce.publish.confirm import confirm, load_staged, newest_mark, replace_refused
@@ -58,7 +58,7 @@ class Turn:
 class PublishingCycle:
     """Publishes what waits in one authority's database. Not thread-safe."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the world that it works with
         self,
         settings: CycleSettings,
         engine: Engine,
@@ -189,8 +189,9 @@ class PublishingCycle:
             self._unsent = load_staged(connection, list(self._views)) if left else []
         self._renewed_at = self._monotonic()
         if result.trouble is not None and not result.refused:
-            msg = f"expected the broker to take events, found {result.trouble.name()}; they stay staged and are sent again"
-            raise RetryableError(msg, error=result.trouble.name(), staged=len(self._unsent))
+            name = result.trouble.name()
+            msg = f"expected the broker to take events, found {name}; they stay staged and are sent again"
+            raise RetryableError(msg, error=name, staged=len(self._unsent))
         published: dict[str, int] = {}
         for (view, _), some in acknowledged.items():
             published[view] = published.get(view, 0) + len(some)

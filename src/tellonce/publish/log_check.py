@@ -31,7 +31,7 @@ def check_stream(stream: Stream, view: PublishedView, end: LogEnd) -> str | None
             f"set it right in topology.yaml or the broker, then {mend}"
         )
     if stream.settings != view.settings():
-        return f"{where}: partitions, buckets, fields or digest key of the view have changed since this epoch began; {mend}"
+        return f"{where}: partitions, buckets, fields or digest key have changed since this epoch began; {mend}"
     found = (end.newest.epoch, end.newest.sequence) if end.newest else (0, 0)
     if found > (stream.epoch, stream.staged_sequence):
         return (

@@ -50,7 +50,12 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
     ]
     publication.outbox.add(connection, rows)
     if len(keys) < len(order.pseudonyms):
-        _log.warning("order_named_unknown_records", order=order.order_id, view=view.name, unknown=len(order.pseudonyms) - len(keys))
+        _log.warning(
+            "order_named_unknown_records",
+            order=order.order_id,
+            view=view.name,
+            unknown=len(order.pseudonyms) - len(keys),
+        )
     return len(rows)
 
 

@@ -61,7 +61,7 @@ class RelaySettings:
 class Relay:
     """Publishes, answers, carries out orders and sweeps, one thing at a time. Not thread-safe."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the world that it works with
         self,
         settings: RelaySettings,
         engine: Engine,
@@ -155,7 +155,11 @@ class Relay:
                     records = carry_out(connection, publication, self._views[order.view], order)
                     if order.action != "tombstones":
                         self._log.info(
-                            "order_carried_out", order=order.order_id, view=order.view, action=order.action, records=records
+                            "order_carried_out",
+                            order=order.order_id,
+                            view=order.view,
+                            action=order.action,
+                            records=records,
                         )
                 save_cursor(connection, f"{ORDERS_TASK}:{item.partition}", str(item.offset + 1))
         return bool(given)

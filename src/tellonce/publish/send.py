@@ -143,7 +143,10 @@ class Sender:
         self._attempted[event.stream_id] = max(newest, (event.epoch, event.sequence))
 
     def _produce(
-        self, producer: Producer, attempts: Mapping[StreamId, _Attempt], failures: dict[StreamId, tuple[int, KafkaError]]
+        self,
+        producer: Producer,
+        attempts: Mapping[StreamId, _Attempt],
+        failures: dict[StreamId, tuple[int, KafkaError]],
     ) -> None:
         produced = 0
         for stream_id, attempt in attempts.items():

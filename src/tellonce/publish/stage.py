@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.digest import from_hex, pseudonym_of, to_hex
 from tellonce.model.divergence import RecordState
@@ -280,7 +280,9 @@ class _Batch:
         )
         self._known[view.name][row.record_key] = self._changed[view.name][row.record_key] = entry
 
-    def _event(self, view: PublishedView, stream: Stream, row: OutboxRow, after: Image, *, is_known: bool) -> ChangeEvent:
+    def _event(
+        self, view: PublishedView, stream: Stream, row: OutboxRow, after: Image, *, is_known: bool
+    ) -> ChangeEvent:
         if after.fields is None:
             op = Operation.DELETE
         elif row.origin in (Origin.SNAPSHOT, Origin.REPAIR):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from tellonce.avro import Catalogue
+from tellonce.avro.catalogue import Catalogue
 from tellonce.keyring import ViewKeys
 from tellonce.model.digest import MODULUS, from_hex, pseudonym_of, to_hex
 from tellonce.storage.database import clock_ms
@@ -171,7 +171,9 @@ def begin_epoch(connection: Connection, record_type: str, views: Sequence[Publis
     epoch = max(int(newest) + 1, now // 1000)
     connection.execute(delete(own.staged).where(own.staged.c.view.in_(names)))
     connection.execute(delete(own.stream).where(own.stream.c.view.in_(names)))
-    connection.execute(insert(own.stream), [_first(view, p, epoch) for view in views for p in range(view.view.partitions)])
+    connection.execute(
+        insert(own.stream), [_first(view, p, epoch) for view in views for p in range(view.view.partitions)]
+    )
     connection.execute(delete(own.snapshot).where(own.snapshot.c.record_type == record_type))
     connection.execute(
         insert(own.snapshot).values(
@@ -202,7 +204,9 @@ def _first(view: PublishedView, partition: int, epoch: int) -> Mapping[str, obje
     }
 
 
-def published_views(topology_views: Sequence[View], catalogue: Catalogue, keys: Mapping[str, ViewKeys]) -> tuple[PublishedView, ...]:
+def published_views(
+    topology_views: Sequence[View], catalogue: Catalogue, keys: Mapping[str, ViewKeys]
+) -> tuple[PublishedView, ...]:
     """Gives the views of an authority, ready to publish."""
     return tuple(
         PublishedView(view=view, keys=keys[view.name], digest_fields=catalogue.view_schema(view.name).digest_fields)

@@ -55,7 +55,7 @@ _KEY_TYPES: Mapping[type, Callable[[str], object]] = {UUID: UUID, date: date.fro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundRow:
-    """A row of the table: its key, whether it is in scope, and the fields it holds; None where one is not understood."""
+    """A row of the table: its key, whether it is in scope, and its fields; None where one is not understood."""
 
     key: RowKey
     is_open: bool
@@ -71,7 +71,7 @@ class RowChange:
 
 
 class _BareType(UserDefinedType[Any]):
-    """A column's type without its length or precision: a cast to varchar(30) would cut a longer value without a word."""
+    """A column's type without length or precision: a cast to varchar(30) would cut a longer value without a word."""
 
     cache_ok = True
 
@@ -116,9 +116,7 @@ class BoundTable:
         self._open: ColumnElement[bool] = literal_column(f"({predicate})", Boolean)
         self._by_field = {column.field: column for column in self.columns}
 
-    def find(
-        self, connection: Connection, identifier: str, values: Iterable[Value]
-    ) -> dict[Value, list[RowKey]]:
+    def find(self, connection: Connection, identifier: str, values: Iterable[Value]) -> dict[Value, list[RowKey]]:
         """Gives the keys of the open rows whose column for the field `identifier` holds one of the values, by value."""
         column = self._by_field[identifier]
         wanted = set(values)
@@ -260,7 +258,8 @@ class BoundTable:
         table = self._quoted_table
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {stage}")
         connection.exec_driver_sql(
-            f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {', '.join(shape)} FROM {table} t WITH NO DATA"
+            f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS "  # noqa: S608 - quoted names only
+            f"SELECT {', '.join(shape)} FROM {table} t WITH NO DATA"
         )
         copy_rows(
             connection,
@@ -276,9 +275,10 @@ class BoundTable:
             ),
         )
         sets = [
-            f"{quoted(name)} = CASE WHEN s.{quoted('keep_' + name)} THEN t.{quoted(name)} ELSE s.{quoted('new_' + name)} END"
-            if name in kept
-            else f"{quoted(name)} = s.{quoted('new_' + name)}"
+            f"{quoted(name)} = "
+            + (f"CASE WHEN s.{quoted('keep_' + name)} THEN t.{quoted(name)} ELSE " if name in kept else "")
+            + f"s.{quoted('new_' + name)}"
+            + (" END" if name in kept else "")
             for name in written
         ]
         join = " AND ".join(f"t.{quoted(c.name)} = s.{quoted(n)}" for c, n in zip(self._key, names, strict=False))
@@ -326,7 +326,9 @@ def _look_up(engine: Engine, binding: Binding) -> tuple[list[str], dict[str, Typ
         columns = inspector.get_columns(name, schema=schema or None)
         primary = inspector.get_pk_constraint(name, schema=schema or None)["constrained_columns"]
     except NoSuchTableError as error:
-        msg = f"{binding.place}: expected the table {binding.table} in the department's database, found none of that name"
+        msg = (
+            f"{binding.place}: expected the table {binding.table} in the department's database, found none of that name"
+        )
         raise ConfigurationError(msg, view=binding.view, table=binding.table) from error
     except DBAPIError as error:
         if is_infrastructure_trouble(error):
@@ -334,7 +336,9 @@ def _look_up(engine: Engine, binding: Binding) -> tuple[list[str], dict[str, Typ
         raise
     key = binding.key or tuple(primary)
     if not key:
-        msg = f"{binding.place}: the table {binding.table} has no primary key; name columns that identify a row: key=..."
+        msg = (
+            f"{binding.place}: the table {binding.table} has no primary key; name columns that identify a row: key=..."
+        )
         raise ConfigurationError(msg, view=binding.view, table=binding.table)
     names = [column["name"] for column in columns]
     if missing := [name for name in key if name not in names]:

@@ -164,7 +164,7 @@ def _translated() -> Generator[None, None, None]:
         if state == _LOCKED:
             msg = "expected a lock on the table within 10 s, found it in use by a long transaction; try again"
             raise RetryableError(msg) from error
-        if state == _FORBIDDEN or "readonly database" in str(error.orig):
+        if state == _FORBIDDEN:
             msg = "expected the right to install triggers here, found it missing; install as the tables' owner"
             raise ConfigurationError(msg) from error
         raise

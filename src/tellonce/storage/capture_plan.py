@@ -12,8 +12,8 @@ from tellonce.model.errors import ConfigurationError
 
 __all__ = ["Finding", "Part", "Step", "check_record_types", "filled", "literal"]
 
-# PostgreSQL cuts longer identifiers without a word; ours add up to 32 characters to the record type's name.
-_LONGEST_RECORD_TYPE = 63 - len("tellonce_refuse_truncate_") - len("_12345")
+# PostgreSQL cuts longer identifiers without a word; this is the longest of ours.
+_LONGEST_RECORD_TYPE = 63 - len("tellonce_outbox__snapshot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

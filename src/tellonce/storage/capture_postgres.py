@@ -32,12 +32,14 @@ from tellonce.storage.postgres_catalog import CatalogTable, captured_table, find
 
 __all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
 
+# Writers queue up behind an installation that waits for the table.
+_LOCK_TIMEOUT_MS = 10_000
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no type
 
 
 def lock_catalog(connection: Connection) -> None:
     """Keeps other installations waiting until this transaction ends, and lets it wait for a lock 10 s at most."""
-    connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+    connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}"))
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tellonce.install'))"))
 
 
@@ -205,7 +207,7 @@ def _wanted_triggers(
 
 def _trigger_names(record_type: str) -> tuple[str, str, str]:
     capture = f"{OWN_SCHEMA}_capture_{record_type}"
-    return capture, f"{capture}_update", f"{OWN_SCHEMA}_refuse_truncate_{record_type}"
+    return capture, f"{capture}_update", f"{OWN_SCHEMA}_truncate_{record_type}"
 
 
 def _trigger_part(source: Source, name: str, on: str, sql: str, present: tuple[str, str | None, bool] | None) -> Part:

@@ -8,9 +8,23 @@ from sqlalchemy import Connection
 
 __all__ = ["copy_rows", "stage_name"]
 
-# Types whose binary form psycopg writes from the Python values that codecs give. Any other type makes the COPY use text.
+# Types whose binary form psycopg writes from the values that codecs give. Any other type makes the COPY use text.
 _BINARY_TYPES = frozenset(
-    ("text", "varchar", "bpchar", "int2", "int4", "int8", "numeric", "bool", "date", "timestamptz", "timestamp", "uuid", "bytea")
+    (
+        "text",
+        "varchar",
+        "bpchar",
+        "int2",
+        "int4",
+        "int8",
+        "numeric",
+        "bool",
+        "date",
+        "timestamptz",
+        "timestamp",
+        "uuid",
+        "bytea",
+    )
 )
 
 

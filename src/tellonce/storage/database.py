@@ -32,7 +32,7 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 
 
 def own_table_name(dialect_name: str, name: str) -> str:
-    """Gives the qualified name of one of our tables: in a schema of ours, or with a prefix where there are no schemas."""
+    """Gives the qualified name of one of our tables: in our schema, or with a prefix where there are no schemas."""
     return f"{OWN_SCHEMA}.{name}" if dialect_name == "postgresql" else f"{OWN_SCHEMA}_{name}"
 
 

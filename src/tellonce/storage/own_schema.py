@@ -59,5 +59,5 @@ def check_own_schema(engine: Engine, department: str) -> None:
     name = "position" if schema else f"{OWN_SCHEMA}_position"
     with reading(engine) as connection:
         if not inspect(connection).has_table(name, schema=schema):
-            msg = f"expected tellonce's own tables in the department's database, found none; run `tellonce install {department}`"
+            msg = f"expected tellonce's own tables in the database, found none; run `tellonce install {department}`"
             raise ConfigurationError(msg, department=department)

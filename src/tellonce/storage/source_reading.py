@@ -169,8 +169,10 @@ class _SqliteReader:
         for some in in_slices(keys, keys_per_statement(len(self._keys))):
             parts = [key_parts(key, len(self._keys)) for key in some]
             found += self._images(fetch(connection, self._select(is_any_of(self._keys, parts))))
-        gone = set(keys) - {record.record_key for record in found}
-        return found + self._gone(connection, sorted(gone))
+        # The column's collation may have found `K` for `k`, which is another record.
+        asked = set(keys)
+        there = [record for record in found if record.record_key in asked]
+        return there + self._gone(connection, sorted(asked - {record.record_key for record in there}))
 
     def _gone(self, connection: Connection, keys: Sequence[str]) -> list[RecordImage]:
         known: dict[str, int] = {}

@@ -48,8 +48,6 @@ def upsert(
     connection.execute(done, [dict(row) for row in rows])
 
 
-
-
 def insert_if_absent(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
     """Inserts rows whose primary key is not there yet and leaves the others as they are."""
     if rows:

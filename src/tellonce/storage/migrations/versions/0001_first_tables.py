@@ -159,11 +159,11 @@ _TABLES = {
 }
 
 _INDEXES = (
-    ("tellonce_applied_stream", "applied", ("view", "partition", "pseudonym",)),
-    ("tellonce_linked_row_record", "linked_row", ("view", "pseudonym",)),
-    ("tellonce_match_hash_record", "match_hash", ("view", "pseudonym",)),
-    ("tellonce_published_pseudonym", "published", ("view", "pseudonym",)),
-    ("tellonce_published_stream", "published", ("view", "partition", "pseudonym",)),
+    ("tellonce_applied_stream", "applied", ("view", "partition", "pseudonym")),
+    ("tellonce_linked_row_record", "linked_row", ("view", "pseudonym")),
+    ("tellonce_match_hash_record", "match_hash", ("view", "pseudonym")),
+    ("tellonce_published_pseudonym", "published", ("view", "pseudonym")),
+    ("tellonce_published_stream", "published", ("view", "partition", "pseudonym")),
 )
 
 

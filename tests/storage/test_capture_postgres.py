@@ -1,0 +1,476 @@
+"""What is PostgreSQL's own about capture: rights, partitions, replication roles, TRUNCATE, exact values, concurrency."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from tellonce.model.errors import ConfigurationError, RetryableError
+from tellonce.storage.capture import install, plan_install, uninstall, verify
+from tellonce.storage.database import open_database, writing
+from tellonce.storage.outbox import collapse
+
+PARTITIONED = "resident_id integer, id_number text, full_name text, note text, PRIMARY KEY (resident_id, note)"
+
+
+@pytest.fixture
+def engine(postgres_database: str) -> Iterator[Engine]:
+    """An empty PostgreSQL database."""
+    engine = open_database(postgres_database)
+    yield engine
+    engine.dispose()
+
+
+def prepare_partitioned(engine: Engine) -> None:
+    """The register in two partitions, by district."""
+    prepare(engine, resident=PARTITIONED, tail="PARTITION BY LIST (note)", sources=[])
+    do(
+        engine,
+        "CREATE TABLE public.east PARTITION OF resident FOR VALUES IN ('e')",
+        # Another order of columns, as a partition that was attached may have.
+        "CREATE TABLE public.west (full_name text, note text NOT NULL, id_number text, resident_id integer NOT NULL)",
+        "ALTER TABLE resident ATTACH PARTITION west FOR VALUES IN ('w')",
+    )
+    install(engine, [citizen_source()])
+
+
+@pytest.mark.parametrize("table", ["resident", "east"])
+def test_truncate_is_refused_with_one_sentence(engine: Engine, table: str) -> None:
+    """TRUNCATE, which no row trigger sees, is refused, of one partition too."""
+    prepare_partitioned(engine)
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'e')")
+
+    with pytest.raises(DBAPIError, match=rf"public.{table} is captured by tellonce and may not be truncated"):
+        do(engine, f"TRUNCATE {table}")
+
+    uninstall(engine, [citizen_source()])
+    do(engine, f"TRUNCATE {table}")
+
+
+def test_replica_role_is_captured(engine: Engine) -> None:
+    """A session that plays a replica fires our triggers too, or a data load would pass unseen."""
+    prepare(engine)
+
+    do(engine, "SET LOCAL session_replication_role = replica", "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
+
+    assert len(waiting_rows(engine)) == 1
+
+
+def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine) -> None:
+    """A trigger that somebody set back to PostgreSQL's default is a finding; installing sets it right."""
+    prepare(engine)
+    do(engine, "ALTER TABLE resident ENABLE TRIGGER tellonce_capture_citizen_update")
+
+    findings = verify(engine, [citizen_source()])
+    install(engine, [citizen_source()])
+
+    assert [finding.sentence for finding in findings] == [
+        'the trigger tellonce_capture_citizen_update on "public"."resident" does not fire always, in every partition'
+    ]
+    assert verify(engine, [citizen_source()]) == ()
+
+
+@pytest.mark.parametrize(
+    ("alteration", "expected"),
+    [
+        ("ALTER FUNCTION tellonce.capture_citizen() RESET search_path", "other rights or settings"),
+        ("ALTER FUNCTION tellonce.capture_citizen() SECURITY INVOKER", "other rights or settings"),
+        ("GRANT EXECUTE ON FUNCTION tellonce.capture_citizen() TO PUBLIC", "other rights or settings"),
+        (
+            "CREATE OR REPLACE FUNCTION tellonce.refuse_truncate_citizen() RETURNS trigger LANGUAGE plpgsql "
+            "AS 'BEGIN RETURN NULL; END'",
+            "another body",
+        ),
+        ("DROP INDEX tellonce.tellonce_outbox_citizen_changes", "is missing"),
+        ("DROP FUNCTION tellonce.read_chunk_citizen(text, integer)", "is missing"),
+        ("ALTER TABLE resident DISABLE TRIGGER tellonce_truncate_citizen", "does not fire always"),
+        ("CREATE TRIGGER tellonce_old AFTER DELETE ON id_history EXECUTE FUNCTION tellonce.capture_citizen()", "still"),
+    ],
+)
+def test_alteration_by_hand_is_found_and_set_right(engine: Engine, alteration: str, expected: str) -> None:
+    """What was altered behind our back is one finding in words, and installing again sets right just that."""
+    prepare(engine)
+    do(engine, alteration)
+
+    findings = verify(engine, [citizen_source()])
+    steps = install(engine, [citizen_source()])
+
+    assert len(findings) == len(steps) == 1
+    assert expected in findings[0].sentence
+    assert verify(engine, [citizen_source()]) == ()
+
+
+def test_capture_that_fails_does_not_fail_the_department(engine: Engine) -> None:
+    """Where the outbox cannot be written, the department's statement succeeds, with a warning that quotes no value."""
+    prepare(engine)
+    do(engine, "INSERT INTO resident VALUES (1, 'secret-1', 'b', 'c')", "DROP TABLE tellonce.outbox_citizen")
+    warnings: list[str] = []
+
+    def listen(connection: object, _record: object) -> None:
+        connection.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))  # type: ignore[attr-defined]
+
+    engine.dispose()
+    event.listen(engine, "connect", listen)
+    do(engine, "UPDATE resident SET id_number = 'secret-2'", "INSERT INTO resident VALUES (2, 'secret-3', 'b', 'c')")
+
+    with writing(engine) as connection:
+        rows = connection.execute(text("SELECT id_number FROM resident ORDER BY 1")).scalars().all()
+        versions = connection.execute(text("SELECT record_key, version FROM tellonce.record_version")).all()
+    assert rows == ["secret-2", "secret-3"]
+    assert len(warnings) == 2
+    assert "could not capture a change of public.resident (SQLSTATE 42P01)" in warnings[0]
+    assert "secret" not in "".join(warnings)
+    # The counter stays, which is how the sweep knows that nothing was captured.
+    assert [tuple(row) for row in versions] == [("1", 1)]
+
+
+def test_role_without_any_right_on_our_schema_is_captured(engine: Engine) -> None:
+    """An application's role needs no grant of ours, cannot read our tables, and cannot forge a change."""
+    prepare(engine)
+    do(engine, "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk", "GRANT SELECT, INSERT, UPDATE, DELETE ON resident TO clerk")
+    do(engine, "GRANT CREATE, USAGE ON SCHEMA public TO clerk")
+
+    do(engine, "SET LOCAL ROLE clerk", "INSERT INTO resident VALUES (1, 'a', 'b', 'c')", "UPDATE resident SET full_name = 'd'")
+
+    assert [row.version for row in waiting_rows(engine)] == [1, 2]
+    for forbidden in (
+        "SELECT * FROM tellonce.outbox_citizen",
+        "CREATE TABLE public.forged AS SELECT * FROM resident",
+        "CREATE TRIGGER forge AFTER INSERT ON forged FOR EACH ROW EXECUTE FUNCTION tellonce.capture_citizen()",
+    ):
+        statements = ["SET LOCAL ROLE clerk", forbidden]
+        if "CREATE TABLE" in forbidden:
+            do(engine, *statements)
+            continue
+        with pytest.raises(DBAPIError, match="permission denied"):
+            do(engine, *statements)
+    do(engine, "DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+def test_functions_of_the_callers_search_path_are_not_called(engine: Engine) -> None:
+    """What runs with our rights calls nothing that a department's role put into its own path."""
+    prepare(engine)
+    do(
+        engine,
+        "CREATE SCHEMA trap",
+        "CREATE FUNCTION trap.jsonb_build_object(VARIADIC anyarray) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb'",
+        "CREATE FUNCTION trap.txid_current() RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint'",
+    )
+
+    do(engine, "SET LOCAL search_path = trap, public, pg_catalog", "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
+
+    row = waiting_rows(engine)[0]
+    assert row.after == {"id_number": "a", "full_name": "b"}
+    assert (row.transaction_id or 0) > 0
+
+
+def test_row_that_moves_between_partitions_is_one_update(engine: Engine) -> None:
+    """PostgreSQL shows such a move as a delete and an insert; a department sees the update that it is."""
+    prepare_partitioned(engine)
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'e')")
+
+    do(engine, "UPDATE resident SET note = 'w', full_name = 'c'", "DELETE FROM resident")
+
+    rows = collapse(waiting_rows(engine))
+    b, c = {"id_number": "a", "full_name": "b"}, {"id_number": "a", "full_name": "c"}
+    assert [(row.before, row.after) for row in rows] == [(None, b), (b, c), (c, None)]
+    assert [row.version for row in rows] == [1, 3, 4]
+
+
+def test_row_deleted_and_inserted_in_one_transaction_is_one_update(engine: Engine) -> None:
+    """An application that saves by delete and insert does not make its record vanish for others."""
+    prepare(engine)
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
+
+    do(engine, "DELETE FROM resident", "INSERT INTO resident VALUES (1, 'a', 'd', 'c')")
+    do(engine, "DELETE FROM resident")
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'e', 'c')")
+
+    assert [(row.version, row.after and row.after["full_name"]) for row in collapse(waiting_rows(engine))] == [
+        (1, "b"),
+        (3, "d"),
+        (4, None),
+        (5, "e"),
+    ]
+
+
+def test_new_partition_is_captured_and_its_truncate_is_a_finding(engine: Engine) -> None:
+    """PostgreSQL gives a new partition the row triggers, that fire always; the one for TRUNCATE is ours to add."""
+    prepare_partitioned(engine)
+    do(engine, "CREATE TABLE public.north PARTITION OF resident FOR VALUES IN ('n')")
+
+    findings = verify(engine, [citizen_source()])
+    do(engine, "SET LOCAL session_replication_role = replica", "INSERT INTO resident VALUES (1, 'a', 'b', 'n')")
+    install(engine, [citizen_source()])
+
+    assert [finding.sentence for finding in findings] == [
+        'the trigger tellonce_truncate_citizen on "public"."north" is missing'
+    ]
+    assert len(waiting_rows(engine)) == 1
+    assert verify(engine, [citizen_source()]) == ()
+
+
+def test_partition_whose_trigger_is_off_is_found(engine: Engine) -> None:
+    """A trigger that was disabled on one partition alone is a finding."""
+    prepare_partitioned(engine)
+    do(engine, "ALTER TABLE east DISABLE TRIGGER tellonce_capture_citizen")
+
+    findings = verify(engine, [citizen_source()])
+
+    assert ["does not fire always" in finding.sentence for finding in findings] == [True]
+
+
+def test_key_that_stands_in_two_partitions_is_refused(engine: Engine) -> None:
+    """A partitioned table cannot promise that the key alone is unique, so it is looked at when installing."""
+    prepare_partitioned(engine)
+    uninstall(engine, [citizen_source()])
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'e'), (1, 'a', 'b', 'w')")
+
+    with pytest.raises(ConfigurationError, match="found one in two partitions"):
+        install(engine, [citizen_source()])
+
+
+def test_keys_that_two_rows_swap_end_with_each_others_images(engine: Engine) -> None:
+    """Whatever order the events of one statement come in, the highest version of a key has its row."""
+    resident = "resident_id integer PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, id_number text, full_name text, note text"
+    prepare(engine, resident=resident, rows=["(1, 'a', 'a', 'a')", "(2, 'b', 'b', 'b')"])
+
+    do(engine, "UPDATE resident SET resident_id = 3 - resident_id")
+
+    last = {row.record_key: row.after and row.after["full_name"] for row in waiting_rows(engine)}
+    assert last == {"1": "b", "2": "a"}
+
+
+VALUES = {
+    "double precision": ("0.1::float8 + 0.2::float8", Decimal("0.30000000000000004")),
+    "real": ("0.1", Decimal("0.1")),
+    "numeric": ("12345678901234567890.12345678901234567890", Decimal("12345678901234567890.12345678901234567890")),
+    "numeric(10, 2)": ("1.50", Decimal("1.50")),
+    "bigint": ("9223372036854775807", 2**63 - 1),
+    "boolean": ("true", True),
+    "bytea": (r"'\x005cff'", r"\x005cff"),
+    "char(5)": ("'ab'", "ab   "),
+    "date": ("'1949-12-31'", "1949-12-31"),
+    "timestamptz": ("'2024-05-01 08:00:00+08'", "2024-05-01T00:00:00+00:00"),
+    "interval": ("'1 day 2 hours'", "P1DT2H"),
+    "daterange": ("'[2024-01-02,2024-02-03)'", "[2024-01-02,2024-02-03)"),
+    "uuid": ("'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    "text[]": ("ARRAY['甲', NULL]", "{甲,NULL}"),
+    "json": ("""'{"a":  1.0}'""", '{"a":  1.0}'),
+    "public.mood": ("'glad'", "glad"),
+    "text": ("'𠮷\"\\\n%s'", '𠮷"\\\n%s'),
+}
+
+
+@pytest.mark.parametrize("declared", VALUES)
+def test_value_is_captured_exactly_under_any_session_setting(engine: Engine, declared: str) -> None:
+    """An image depends on the value alone: not on the session's settings, and alike in trigger and reader."""
+    expression, expected = VALUES[declared]
+    source = citizen_source(columns={"value": "value"})
+    do(engine, "CREATE TYPE public.mood AS ENUM ('glad', 'sad')")
+    prepare(engine, resident=f"resident_id integer PRIMARY KEY, value {declared}", sources=[source])
+
+    do(
+        engine,
+        "SET LOCAL extra_float_digits = -15",
+        "SET LOCAL bytea_output = 'escape'",
+        "SET LOCAL TimeZone = 'Asia/Shanghai'",
+        "SET LOCAL DateStyle = 'German'",
+        "SET LOCAL IntervalStyle = 'sql_standard'",
+        f"INSERT INTO resident VALUES (1, {expression})".replace(":", r"\:"),
+    )
+
+    row = waiting_rows(engine, source)[0]
+    with writing(engine) as connection:
+        outbox = outbox_of(engine, source)
+        connection.execute(text("SET LOCAL extra_float_digits = -15"))
+        read = outbox.read_chunk(connection, None, 1)[0]
+        outbox.remove(connection, [row])
+        outbox.add(connection, [row])
+    assert row.after is not None
+    assert (row.after["value"], type(row.after["value"])) == (expected, type(expected))
+    assert repr(read.image) == repr(row.after) == repr(waiting_rows(engine, source)[0].after)
+
+
+def test_json_column_beside_a_change_does_not_hinder(engine: Engine) -> None:
+    """A mapped column of a type without equality is compared all the same."""
+    source = citizen_source(columns={"value": "value"})
+    prepare(engine, resident="resident_id integer PRIMARY KEY, value json, note text", sources=[source])
+
+    do(engine, "INSERT INTO resident VALUES (1, '{}', 'a')", "UPDATE resident SET note = 'b'")
+    do(engine, "UPDATE resident SET value = '[]'")
+
+    assert [row.after for row in waiting_rows(engine, source)] == [{"value": "{}"}, {"value": "[]"}]
+
+
+def test_wide_table_is_captured(engine: Engine) -> None:
+    """More columns than one function call takes are captured all."""
+    names = [f"c{at}" for at in range(120)]
+    source = citizen_source(columns={name: name for name in names})
+    columns = ", ".join(f"{name} integer" for name in names)
+    prepare(engine, resident=f"resident_id integer PRIMARY KEY, {columns}", sources=[source])
+
+    do(engine, f"INSERT INTO resident VALUES (0, {', '.join(str(at) for at in range(120))})")
+
+    assert waiting_rows(engine, source)[0].after == {name: at for at, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("declared", ["bigint", "varchar(4)", "char(4)", "uuid", "numeric(18)", "public.key_domain"])
+def test_keys_of_any_type_are_found_by_their_text(engine: Engine, declared: str) -> None:
+    """A record key read as text finds its row again, and in the key's own order, whatever the column's type."""
+    keys = ["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]
+    if declared != "uuid":
+        keys = ["9", "10"] if declared in {"bigint", "numeric(18)"} else ["10", "9"]
+    do(engine, "CREATE DOMAIN public.key_domain AS varchar(4) CHECK (length(value) > 0)")
+    resident = f"resident_id {declared} PRIMARY KEY, id_number text, full_name text, note text"
+    prepare(engine, resident=resident, rows=[f"('{key}', 'a', 'b', 'c')" for key in keys])
+    outbox = outbox_of(engine)
+
+    with writing(engine) as connection:
+        chunk = outbox.read_chunk(connection, None, 5)
+        after = outbox.read_chunk(connection, keys[0], 5)
+        found = outbox.read_records(connection, keys, lock=True)
+
+    assert [record.record_key for record in chunk] == keys
+    assert after == chunk[1:]
+    assert sorted(record.record_key for record in found) == sorted(keys)
+
+
+@pytest.mark.parametrize("declared", ["numeric", "numeric(10,2)", "date", "double precision", "bytea"])
+def test_key_whose_text_is_not_one_is_refused(engine: Engine, declared: str) -> None:
+    """A key whose text depends on settings, or of which one value has several texts, is refused."""
+    prepare(engine, resident=f"resident_id {declared} PRIMARY KEY, id_number text, full_name text", sources=[])
+
+    with pytest.raises(ConfigurationError, match="expected the key column resident_id of resident to be of a type"):
+        plan_install(engine, [citizen_source()])
+
+
+@pytest.mark.parametrize(
+    ("preparation", "expected"),
+    [
+        (["ALTER TABLE resident DROP CONSTRAINT resident_pkey"], "expected a primary key or a unique index on exactly"),
+        (
+            [
+                "ALTER TABLE resident DROP CONSTRAINT resident_pkey",
+                "CREATE UNIQUE INDEX ON resident (resident_id) WHERE note = 'x'",
+            ],
+            "expected a primary key or a unique index on exactly",
+        ),
+        (
+            [
+                "ALTER TABLE resident DROP CONSTRAINT resident_pkey",
+                "ALTER TABLE resident ALTER resident_id DROP NOT NULL",
+                "CREATE UNIQUE INDEX ON resident (resident_id)",
+            ],
+            "NOT NULL",
+        ),
+        (["CREATE TABLE public.child () INHERITS (resident)"], "found tables that inherit"),
+        (["ALTER TABLE resident SET SCHEMA tellonce"], "which is ours"),
+    ],
+    ids=["no-key", "partial-key", "nullable", "inherited", "own-schema"],
+)
+def test_table_that_would_lose_changes_is_refused(engine: Engine, preparation: list[str], expected: str) -> None:
+    """A table whose records cannot be told apart, or whose rows no trigger would see, is refused."""
+    prepare(engine, sources=[])
+    do(engine, *preparation)
+
+    with pytest.raises(ConfigurationError, match=expected):
+        plan_install(engine, [citizen_source()])
+
+
+def test_installer_without_rights_is_refused_plainly(engine: Engine, postgres_database: str) -> None:
+    """Who does not own the table, or does not see all its rows, is told so before anything is made."""
+    prepare(engine, sources=[])
+    do(engine, "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN PASSWORD 'guest'")
+    do(engine, "GRANT SELECT ON resident TO guest", "GRANT USAGE ON SCHEMA public TO guest")
+    guest = open_database(engine.url.set(username="guest", password="guest").render_as_string(hide_password=False))  # noqa: S106 - the test's own role
+
+    with pytest.raises(ConfigurationError, match="expected guest to own resident"):
+        plan_install(guest, [citizen_source()])
+    do(engine, "ALTER TABLE resident OWNER TO guest", "ALTER TABLE resident ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(ConfigurationError, match="expected guest to have the right CREATE on schema tellonce"):
+        plan_install(guest, [citizen_source()])
+    do(engine, "ALTER TABLE resident FORCE ROW LEVEL SECURITY")
+    with pytest.raises(ConfigurationError, match="found row security that hides some"):
+        plan_install(guest, [citizen_source()])
+
+    guest.dispose()
+    do(engine, "DROP OWNED BY guest", "DROP ROLE guest")
+
+
+def test_owner_without_superuser_rights_can_install(engine: Engine) -> None:
+    """Installing needs the table's ownership and the right to create in our schema, and no more."""
+    prepare(engine, sources=[])
+    do(engine, "DROP ROLE IF EXISTS registrar", "CREATE ROLE registrar LOGIN PASSWORD 'registrar'")
+    do(
+        engine,
+        "ALTER SCHEMA tellonce OWNER TO registrar",
+        "ALTER TABLE tellonce.record_version OWNER TO registrar",
+        "GRANT USAGE ON SCHEMA public TO registrar",
+        "ALTER TABLE resident OWNER TO registrar",
+    )
+    url = engine.url.set(username="registrar", password="registrar")  # noqa: S106 - the test's own role
+    registrar = open_database(url.render_as_string(hide_password=False))
+
+    install(registrar, [citizen_source()])
+    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
+
+    assert len(waiting_rows(registrar)) == 1
+    assert verify(registrar, [citizen_source()]) == ()
+    registrar.dispose()
+    do(engine, "DROP OWNED BY registrar", "DROP ROLE registrar")
+
+
+def test_installations_at_the_same_time_end_in_one(engine: Engine) -> None:
+    """Installers that run side by side wait for one another, and all succeed."""
+    prepare(engine, sources=[])
+
+    with ThreadPoolExecutor(4) as pool:
+        steps = [done.result() for done in [pool.submit(install, engine, [citizen_source()]) for _ in range(4)]]
+
+    assert sum(bool(some) for some in steps) == 1
+    assert verify(engine, [citizen_source()]) == ()
+
+
+def test_table_in_use_is_not_waited_for_without_end(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation behind a long transaction gives up, so that writers do not queue up behind it."""
+    prepare(engine, sources=[])
+    monkeypatch.setattr("tellonce.storage.capture_postgres._LOCK_TIMEOUT_MS", 50)
+
+    with engine.connect() as busy:
+        busy.execute(text("INSERT INTO resident VALUES (1, 'a', 'b', 'c')"))
+        with pytest.raises(RetryableError, match="found it in use by a long transaction"):
+            install(engine, [citizen_source()])
+        busy.rollback()
+
+    install(engine, [citizen_source()])
+
+
+def test_versions_are_dense_and_in_the_order_of_the_changes_under_concurrency(engine: Engine) -> None:
+    """Writers that compete for records give each change its own version, in the order in which they took the rows."""
+    source = citizen_source(columns={"value": "value"})
+    rows = [f"({key}, 0)" for key in range(3)]
+    prepare(engine, resident="resident_id integer PRIMARY KEY, value integer", rows=rows, sources=[source])
+
+    def work(worker: int) -> None:
+        for turn in range(20):
+            first, second = sorted({(worker + turn) % 3, (worker + turn + 1) % 3})
+            statement = "UPDATE resident SET value = value + 1 WHERE resident_id = :key"
+            with engine.connect() as connection:
+                for key in (first, second):
+                    connection.execute(text(statement), {"key": key})
+                connection.rollback() if turn % 5 == worker else connection.commit()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+    captured = waiting_rows(engine, source)
+    for key in ("0", "1", "2"):
+        # The value counts the changes, as the version does from 2 on.
+        found = [(row.version, row.after and row.after["value"]) for row in captured if row.record_key == key]
+        assert found == [(at + 1, at) for at in range(1, len(found) + 1)]
+    assert len(captured) == 4 * 20 * 2 - 4 * 4 * 2
