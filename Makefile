@@ -21,7 +21,7 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 7
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 6
 
 setup: $(READY)
 

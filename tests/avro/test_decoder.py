@@ -97,7 +97,7 @@ def test_the_examples_of_this_file_are_whole(city: City) -> None:
         (money(4, 2), b"\x00", "a decimal has no digits"),
         (money(4, 2), b"\x04\x27\x10", "more digits than its precision"),
         (money(4, 2), b"\x06\x00\x00\x01", "more than its precision"),
-        (TEXTS, b"\x02", "it ends before"),
+        (TEXTS, b"\x02\x04a", "it ends before"),
         (TEXTS, b"\xfe" + TEN[:8] + b"\x01", "more items than there are bytes"),
         (TEXTS, b"\xff" + TEN[:8] + b"\x01\x00", "smaller than its items"),
         (TEXTS, b"\x01\x06\x02a\x00", "another size than it says"),
@@ -235,7 +235,7 @@ def test_twenty_thousand_damaged_messages_give_events_or_the_one_error(city: Cit
             if wanted is None:
                 catalogue.encode(VIEW, read)
 
-    assert min(outcomes.values()) > 1000, f"both outcomes must occur: {outcomes}"
+    assert min(outcomes.values()) > 500, f"both outcomes must occur: {outcomes}"
 
 
 def test_errors_park_one_record() -> None:

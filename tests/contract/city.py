@@ -25,8 +25,9 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
 from tellonce.cli.settings import Settings
 from tellonce.cli.wiring import authority_of, declared_sources, load_contract, open_applier, open_reconciler, open_relay
-from tellonce.control.messages import DivergenceEvent
+from tellonce.control.messages import DivergenceEvent, decode_message
 from tellonce.declare import Raw
+from tellonce.kafka.clients import make_producer
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.reading import read_to_end
 from tellonce.kafka.settings import KafkaSettings
@@ -35,8 +36,9 @@ from tellonce.keyring import load_view_keys, new_view_keys
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import RetryableError
-from tellonce.model.position import Header, parse_header
+from tellonce.model.position import Header, parse_header, render_header
 from tellonce.publish.relay import Relay
+from tellonce.publish.send import HEADER_NAME
 from tellonce.publish.streams import begin_epoch
 from tellonce.reconcile.status import StreamStatus
 from tellonce.storage.capture import install
@@ -44,9 +46,9 @@ from tellonce.storage.database import open_database, reading, writing
 from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology
-from tellonce.topology.topics import topics_of
+from tellonce.topology.topics import DIVERGENCES, topics_of
 
-__all__ = ["BORN", "City", "Logged", "Reconciled", "Site", "drive"]
+__all__ = ["BORN", "City", "Logged", "MakeCity", "Reconciled", "Site", "drive"]
 
 BORN = date(1970, 1, 1)
 DEADLINE_SECONDS = 45.0
@@ -280,6 +282,23 @@ class City:
         """The clinic's patients' names by number."""
         return dict(self.rows(self.names.clinic, "SELECT card_no, patient_name FROM patient"))  # type: ignore[arg-type]  # each row is a pair
 
+    def change_behind_the_outbox(self, statement: str, **values: Raw) -> None:
+        """Change the authority's residents with its triggers off, as a person with rights over the table can."""
+        registry = self.names.registry
+        if self.engines[registry].dialect.name == "postgresql":
+            off = ["ALTER TABLE resident DISABLE TRIGGER ALL"]
+            names = self.rows(registry, "SELECT tgname FROM pg_trigger WHERE tgrelid = 'resident'::regclass")
+            on = [f"ALTER TABLE resident ENABLE ALWAYS TRIGGER {name}" for (name,) in names]
+        else:
+            triggers = self.rows(registry, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            off, on = [f"DROP TRIGGER {name}" for name, _ in triggers], [str(sql) for _, sql in triggers]
+        with self.engines[registry].begin() as connection:
+            for each in off:
+                connection.exec_driver_sql(each)
+            connection.execute(text(statement), values)
+            for each in on:
+                connection.exec_driver_sql(each)
+
     def begin_epoch(self) -> int:
         """Begin an epoch at the authority, as `tellonce snapshot` and `tellonce resync` do."""
         settings, registry = self.settings(self.names.registry), self.names.registry
@@ -315,11 +334,16 @@ class City:
         self.publish()
         self.apply()
 
-    def reconcile(self, *departments: str, deadline_seconds: float = DEADLINE_SECONDS) -> Reconciled:
-        """Run the reconciler until all is settled, with the relay and these appliers, or all, to answer it."""
+    def reconcile(
+        self, *departments: str, load: Sequence[Callable[[], None]] = (), deadline_seconds: float = DEADLINE_SECONDS
+    ) -> Reconciled:
+        """Run the reconciler until all is settled, with the relay and these appliers, or all, to answer it.
+
+        It runs already while `load` is carried out, one step between two turns of the services.
+        """
         settings = self.settings(self.names.registry)
         found: list[Reconciled] = []
-        over = threading.Event()
+        loaded, over = threading.Event(), threading.Event()
         with ExitStack() as stack:
             services: list[Service] = [stack.enter_context(self.relay())]
             services += [stack.enter_context(self.applier(name)) for name in departments or self.subscribers]
@@ -328,20 +352,44 @@ class City:
 
             def work() -> None:
                 try:
+                    reconciler.run(loaded)
                     settled = reconciler.run(threading.Event(), once=True, deadline_seconds=deadline_seconds)
-                    found.append(
-                        Reconciled(statuses=reconciler.statuses, divergences=reconciler.divergences, settled=settled)
-                    )
+                    statuses = [one for one in reconciler.statuses if one.view == self.names.view]
+                    divergences = [one for one in reconciler.divergences if one.view == self.names.view]
+                    found.append(Reconciled(statuses=statuses, divergences=divergences, settled=settled))
                 finally:
                     over.set()
 
             thread = threading.Thread(target=work)
             thread.start()
             try:
+                for step in load:
+                    step()
+                    drive(*services, until=lambda: True)
+                loaded.set()
                 drive(*services, until=over.is_set, deadline_seconds=deadline_seconds + 10)
             finally:
+                loaded.set()
                 thread.join(deadline_seconds + 10)
         return found[0]
+
+    def every_divergence(self) -> list[DivergenceEvent]:
+        """Every message about a divergence of this city's view that was ever written, resolved ones too."""
+        values = [message.value() for message in read_to_end(self.kafka, DIVERGENCES)]
+        events = [decode_message(DivergenceEvent, value) for value in values if value is not None]
+        return [event for event in events if event.view == self.names.view]
+
+    def send_again(self, message: Logged) -> None:
+        """Append a copy of a message to its partition, as a relay does that did not see the acknowledgement."""
+        producer = make_producer(self.kafka, "test-duplicate")
+        producer.produce(
+            self.topic,
+            partition=message.partition,
+            key=message.key.encode(),
+            value=message.payload,
+            headers=[(HEADER_NAME, render_header(message.header))],
+        )
+        assert producer.flush(10) == 0
 
     def catalogue(self) -> Catalogue:
         """The schemas as the authority knows them."""
@@ -391,3 +439,7 @@ class City:
         rows = self.own_rows(department, "position")
         kinds = ("applied", "superseded", "out_of_scope", "parked")
         return {kind: sum(int(row[f"{kind}_events"]) for row in rows) for kind in kinds}
+
+
+MakeCity = Callable[..., City]
+"""Makes a city on the test's site; its arguments are those of `forms.Terms`."""

@@ -1,13 +1,13 @@
 """The two sites of the contract suite, and the city of each test."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from contract.city import City, Site
+from contract.city import City, MakeCity, Site
 from contract.forms import Terms
 from kafka_brokers import settings_of
 from sqlalchemy import create_engine, text
@@ -17,8 +17,6 @@ from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
-
-MakeCity = Callable[..., City]
 
 
 def sqlite_site(folder: Path, broker: EmbeddedBroker) -> Site:

@@ -1,8 +1,44 @@
 """Guarantee 1: a committed change is published, a rolled-back one never is; and what is staged is sent as staged."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
-from contract.city import City
+from contract.city import City, drive
 from sqlalchemy import text
+
+from tellonce.publish.relay import Relay
+
+
+class Crash(Exception):  # noqa: N818 - it stands for the process's end, not for an error that anybody handles
+    """The relay's process ends here."""
+
+
+@contextmanager
+def crashing(city: City, monkeypatch: pytest.MonkeyPatch, place: str) -> Iterator[Relay]:
+    """A relay whose process ends at a function, and so never gives its lease back."""
+
+    def crash(*_arguments: object, **_named: object) -> None:
+        raise Crash
+
+    with city.relay() as relay:
+        drive(relay)
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(place, crash)
+            yield relay
+        relay._cycle._lease = None
+
+
+def sequences_in_log(city: City) -> list[tuple[int, int, str]]:
+    """Partition, sequence and key of every event about a record, in the order of the log."""
+    return [(one.partition, one.header.sequence, one.key) for one in city.log() if not one.is_marker]
+
+
+def sequences_staged(city: City) -> list[tuple[int, int, str]]:
+    """The same of what is staged and not confirmed."""
+    rows = city.own_rows(city.names.registry, "staged")
+    found = [(row["partition"], row["sequence"], row["kafka_key"]) for row in rows if row["record_key"]]
+    return sorted(found, key=lambda one: one[:2])
 
 
 def test_committed_change_is_published(city: City) -> None:
@@ -19,14 +55,108 @@ def test_committed_change_is_published(city: City) -> None:
 def test_rolled_back_change_is_not_published(city: City) -> None:
     """A change whose transaction was rolled back is in no log."""
     city.begin_epoch()
-    city.publish()
+    insert = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (1, '1', 'Rolled Back', '1970-01-01')"
 
     with pytest.raises(ZeroDivisionError), city.engines[city.names.registry].begin() as connection:
-        connection.execute(
-            text("INSERT INTO resident (resident_id, id_number, name, born) VALUES (1, '1', 'Rolled Back', '1970-01-01')")
-        )
+        connection.execute(text(insert))
         raise ZeroDivisionError
     city.add(2, name="Zhao Committed")
     city.publish()
 
     assert city.names_in_log() == ["Zhao Committed"]
+
+
+def test_what_was_staged_before_a_crash_is_sent_once_with_its_sequences(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Position rule 1: sequences are durable before sending, so a relay that follows sends exactly those."""
+    city.begin_epoch()
+    with crashing(city, monkeypatch, "tellonce.publish.send.Sender.send") as relay:
+        city.add(1, 2, 3, 4)
+        drive(relay)
+    staged = sequences_staged(city)
+
+    city.publish()
+
+    assert len(staged) == 4
+    assert sequences_in_log(city) == staged
+
+
+def test_what_was_sent_before_a_crash_is_sent_again_as_it_was(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event whose acknowledgement was lost comes again with the same sequence and the same bytes."""
+    city.begin_epoch()
+    with crashing(city, monkeypatch, "tellonce.publish.cycle.confirm") as relay:
+        city.add(1, 2, 3, 4)
+        drive(relay)
+    first = [(one.partition, one.header.sequence, one.payload) for one in city.log() if not one.is_marker]
+
+    city.publish()
+
+    both = [(one.partition, one.header.sequence, one.payload) for one in city.log() if not one.is_marker]
+    assert len(first) == 4
+    assert sorted(both) == sorted(first + first)
+
+
+def test_nothing_stays_staged_after_a_crash_and_a_restart(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the broker has acknowledged to the relay that follows leaves the staging table."""
+    city.begin_epoch()
+    with crashing(city, monkeypatch, "tellonce.publish.cycle.confirm") as relay:
+        city.add(1, 2)
+        drive(relay)
+
+    city.publish()
+
+    assert city.own_rows(city.names.registry, "staged") == []
+
+
+def test_sequences_are_dense(city: City) -> None:
+    """In every stream the sequences of one epoch count up from 1 without a gap."""
+    city.add(*range(1, 12))
+    city.begin_epoch()
+    city.publish()
+    city.rename(3, "Zhao New")
+    city.publish()
+
+    by_partition: dict[int, list[int]] = {}
+    for one in city.log():
+        by_partition.setdefault(one.partition, []).append(one.header.sequence)
+    assert by_partition == {number: list(range(1, len(some) + 1)) for number, some in by_partition.items()}
+
+
+def test_row_changed_with_triggers_off_is_published_by_the_sweep(city: City) -> None:
+    """What was changed behind the outbox gets its next version from the authority's sweep."""
+    city.add(1, name="Zhao Before")
+    city.begin_epoch()
+    city.publish()
+
+    city.change_behind_the_outbox("UPDATE resident SET name = 'Zhao After' WHERE resident_id = 1")
+    city.publish()
+
+    assert city.names_in_log() == ["Zhao Before", "Zhao After"]
+
+
+def test_record_that_cannot_be_published_parks_alone(city: City) -> None:
+    """A row without a required value is kept back at the authority; the others are published."""
+    city.begin_epoch()
+    insert = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (1, '1', NULL, '1970-01-01')"
+    city.execute(city.names.registry, insert)
+    city.add(2, name="Zhao Fine")
+
+    city.publish()
+
+    assert city.names_in_log() == ["Zhao Fine"]
+    assert [row["record_key"] for row in city.own_rows(city.names.registry, "unpublished")] == ["1"]
+
+
+def test_unpublishable_record_is_published_once_it_is_mended(city: City) -> None:
+    """A record that was kept back goes out with the change that mends it."""
+    city.begin_epoch()
+    insert = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (1, '1', NULL, '1970-01-01')"
+    city.execute(city.names.registry, insert)
+    city.publish()
+
+    city.rename(1, "Zhao Mended")
+    city.publish()
+
+    assert city.names_in_log() == ["Zhao Mended"]
+    assert city.own_rows(city.names.registry, "unpublished") == []

@@ -271,6 +271,15 @@ def test_without_ownership_it_goes_by_numbers(three: Databases, edit: Edit) -> N
     assert numbers(result, "provident-fund")["out_of_scope"] == 2
 
 
+def test_short_number_without_history_leads_to_the_resident_it_became(three: Databases, edit: Edit) -> None:
+    """A row under 15 digits that nobody remembers is still somebody's: whose number follows from it."""
+    edit("social-security", f"UPDATE insured_person SET sfzhm = '{ZHAO_BEFORE}' WHERE ryid = 3")
+
+    (finding,) = check(three)["unexpected"]
+
+    assert (finding["kind"], finding["record_key"], finding["columns"]) == ("differs", "3", ["sfzhm"])
+
+
 def test_generated_city_corrected_through_its_bindings_agrees(
     city: City, databases: Databases, filled: Mapping[str, Engine]
 ) -> None:

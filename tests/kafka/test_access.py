@@ -52,6 +52,7 @@ def test_rule_that_is_there_is_the_same(found: Acl) -> None:
     "found",
     [
         rule(name="citizen.", pattern="PREFIXED"),
+        rule(pattern="PREFIXED"),
         rule(permission="DENY", operation="WRITE"),
         rule(operation="WRITE"),
         rule(name="other"),

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Literal
 
 from reconcile.builders import AUTHORITY, FUND, HEALTH, VIEW, Side, city, digest, pseudonym
-
 from tellonce.control.messages import Attestation, DivergenceEvent, Evidence, Inquiry, Mark, Order, PageEntry
 from tellonce.model.digest import MODULUS, from_hex, to_hex
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState

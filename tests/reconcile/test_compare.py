@@ -1,7 +1,6 @@
 """Comparing marks with attestations of the same position."""
 
 from reconcile.builders import FUND, HEALTH, STREAM, attestation, digest, mark, pseudonym
-
 from tellonce.model.digest import from_hex
 from tellonce.reconcile.compare import Comparisons
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from reconcile.builders import FUND, HEALTH, pseudonym
 from reconcile.simulation import RECORDS, Faults, World
-
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 from tellonce.reconcile.status import StreamState
 
@@ -102,7 +102,7 @@ def play(world: World, schedule: list[tuple[str, int]]) -> None:
 
 
 thoroughly = settings(
-    max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -18,7 +18,6 @@ from reconcile.builders import (
     pseudonym,
     side,
 )
-
 from tellonce.control.messages import Answer, DivergenceEvent, Evidence, Inquiry, Order
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 from tellonce.reconcile.core import Core, Output, Taken
@@ -283,7 +282,8 @@ def test_repair_that_does_not_help_ends_as_explained_without_new_sums() -> None:
 
 def test_accepted_divergence_is_not_repaired() -> None:
     """What a person accepted before the order is left as it is."""
-    known = accepted(divergence(2), by="Li", reason="file is closed", now_ms=1)
+    seen = divergence(2, authority_digest=digest("same"), department_digest=digest("edited"))
+    known = accepted(seen, by="Li", reason="file is closed", now_ms=1)
 
     bench = Bench(city(fund="repair"), known=[known]).statements()
     bench.step()
@@ -369,9 +369,7 @@ def test_evidence_tells_of_each_divergence_and_of_lasting_states_only() -> None:
     bench.core.take_attestation(attestation(6, HELD, department=HEALTH, at_ms=1))
     bench.step()
 
-    kinds = [
-        (each.kind, each.facts["department"], each.facts["state"]) for each in of(Evidence, bench.written)
-    ]
+    kinds = [(each.kind, each.facts["department"], each.facts["state"]) for each in of(Evidence, bench.written)]
     assert kinds == [
         ("stream_state", HEALTH, "proved"),
         ("stream_state", FUND, "proved"),

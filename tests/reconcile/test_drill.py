@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from reconcile.builders import AUTHORITY, BUCKETS, FUND, HEALTH, STREAM, Side, entry, ids, pseudonym, side
-
 from tellonce.control.messages import Inquiry
 from tellonce.model.digest import bucket_of
 from tellonce.model.divergence import DivergenceKind, RecordState

@@ -1,8 +1,8 @@
 """The verdict on one record, rule by rule."""
 
 import pytest
-from reconcile.builders import answered, entry
 
+from reconcile.builders import answered, entry
 from tellonce.control.messages import PageEntry
 from tellonce.model.divergence import DivergenceKind, RecordState
 from tellonce.reconcile.judge import Standing, judge

@@ -10,7 +10,6 @@ from reconcile.builders import (
     finding,
     pseudonym,
 )
-
 from tellonce.control.messages import DivergenceEvent
 from tellonce.model.digest import MODULUS, bucket_of, from_hex
 from tellonce.model.divergence import DivergenceState

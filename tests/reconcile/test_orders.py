@@ -1,8 +1,9 @@
 """Orders by policy and by people."""
 
 import pytest
-from reconcile.builders import FUND, HEALTH, city, digest, divergence, ids, pseudonym
 
+from reconcile.builders import FUND, HEALTH, city, digest, divergence, ids, pseudonym
+from tellonce.control.messages import DivergenceEvent
 from tellonce.model.divergence import DivergenceKind, DivergenceState, may_become
 from tellonce.model.errors import ConfigurationError
 from tellonce.reconcile.orders import (
@@ -15,7 +16,6 @@ from tellonce.reconcile.orders import (
     render_plan,
     why_not_by_policy,
 )
-from tellonce.control.messages import DivergenceEvent
 from tellonce.topology import Topology
 
 HELPED = [DivergenceKind.MISSING, DivergenceKind.STALE, DivergenceKind.ALTERED, DivergenceKind.ORPHANED]

@@ -1,7 +1,6 @@
 """Tombstone orders."""
 
 from reconcile.builders import AUTHORITY, FUND, HEALTH, attestation, city, ids, mark
-
 from tellonce.control.messages import Order
 from tellonce.reconcile.compare import Comparisons
 from tellonce.reconcile.tombstones import TombstoneOrders

@@ -1,8 +1,8 @@
 """The steps in the life of one divergence."""
 
 import pytest
-from reconcile.builders import FUND, STREAM, answered, digest, divergence, entry, finding, pseudonym
 
+from reconcile.builders import FUND, STREAM, answered, digest, divergence, entry, finding, pseudonym
 from tellonce.control.messages import DivergenceEvent
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState, divergence_id, may_become
 from tellonce.reconcile.judge import Finding

@@ -38,7 +38,7 @@ class Incoming:
 class Batch:
     """What one transaction applies of one stream."""
 
-    newest: dict[str, Incoming] = field(default_factory=dict)
+    newest: dict[str, Incoming] = field(default_factory=dict[str, Incoming])
     superseded: int = 0
     messages: int = 0
     complete_epoch: int = 0

@@ -13,7 +13,7 @@ from tellonce.model.divergence import RecordState
 from tellonce.model.errors import InvariantError
 from tellonce.model.position import Position, parse_ranges, render_ranges
 from tellonce.storage.bound_table import RowKey
-from tellonce.storage.statements import in_slices, insert_if_absent, select_by_keys, upsert
+from tellonce.storage.statements import by_name, in_slices, insert_if_absent, select_by_keys, upsert
 from tellonce.storage.tables import own_tables
 
 __all__ = ["COUNTED", "OUTCOMES", "Entry", "Ledger", "StreamRow"]
@@ -245,14 +245,14 @@ class Ledger:
 
 
 def _entry(row: Row[*tuple[object, ...]]) -> Entry:
-    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    known = by_name(row)
     return Entry(
         **{name: known[name] for name in Entry.__slots__ if name != "state"}, state=RecordState(known["state"])
     )
 
 
 def _stream_row(row: Row[*tuple[object, ...]]) -> StreamRow:
-    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    known = by_name(row)
     return StreamRow(
         view=known["view"],
         partition=known["partition"],

@@ -9,7 +9,7 @@ from tellonce.apply.incoming import Incoming
 from tellonce.apply.plan import Decision, Reason
 from tellonce.model.position import Header
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import in_slices, upsert
+from tellonce.storage.statements import by_name, in_slices, upsert
 from tellonce.storage.tables import own_tables
 
 __all__ = ["ParkedRecord", "count_by_reason", "discard", "due", "hasten", "list_parked", "release", "save_parked"]
@@ -111,7 +111,7 @@ def list_parked(connection: Connection, view: str | None = None) -> list[ParkedR
     columns = [table.c[name] for name in ParkedRecord.__slots__]
     statement = select(*columns).order_by(table.c.parked_at_ms, table.c.pseudonym)
     rows = connection.execute(statement if view is None else statement.where(table.c.view == view))
-    return [ParkedRecord(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public mapping
+    return [ParkedRecord(**by_name(row)) for row in rows]
 
 
 def release(connection: Connection, view: str, pseudonyms: Sequence[str]) -> int:

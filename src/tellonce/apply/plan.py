@@ -53,10 +53,10 @@ class Decision:
     event: ChangeEvent | None = None
     action: Action = "none"
     state: RecordState = RecordState.HELD
-    rows: list[RowKey] = field(default_factory=list)
+    rows: list[RowKey] = field(default_factory=list[RowKey])
     links: list[RowKey] | None = None
     hashes: frozenset[str] | None = None
-    values: dict[str, Raw] = field(default_factory=dict)
+    values: dict[str, Raw] = field(default_factory=dict[str, Raw])
     event_digest: int | None = None
     reason: str | None = None
     detail: str = ""

@@ -34,10 +34,10 @@ class Applied:
     `delays_ms` are the times from the authority's commit to this transaction, of the events applied.
     """
 
-    outcomes: dict[str, int] = field(default_factory=dict)
-    parked: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict[str, int])
+    parked: dict[str, int] = field(default_factory=dict[str, int])
     attestation: Attestation | None = None
-    delays_ms: list[int] = field(default_factory=list)
+    delays_ms: list[int] = field(default_factory=list[int])
 
 
 def apply_batch(  # noqa: PLR0913 - what, where, from which place and to which
@@ -120,7 +120,7 @@ def _carry_out(
             applied.delays_ms.append(max(0, now - decision.event.committed_at_ms))
     ledger.save_entries(entries)
     ledger.save_links({d.incoming.pseudonym: d.links for d in decisions if d.links is not None})
-    ledger.save_hashes({d.incoming.pseudonym: d.hashes for d in decisions if d.hashes == frozenset()})
+    ledger.save_hashes({d.incoming.pseudonym: frozenset() for d in decisions if d.hashes == frozenset()})
     save_parked(connection, subscribed.name, stream.partition, decisions)
     return applied
 

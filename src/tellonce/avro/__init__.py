@@ -8,7 +8,6 @@ from tellonce.avro.lock import LOCK_FILE, check_lock, extend_lock
 __all__ = [
     "LOCK_FILE",
     "CannotEncode",
-    "Catalogue",
     "FieldSpec",
     "Finding",
     "Kind",

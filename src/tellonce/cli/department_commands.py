@@ -14,6 +14,8 @@ from tellonce.observability.tables import say, show_json, show_table
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from tellonce.apply.shadow import ShadowReport
+
 __all__ = ["register"]
 
 parked_app = typer.Typer(no_args_is_help=True, help="Records whose newest event could not be applied.")
@@ -172,7 +174,7 @@ def consume(
             settings, f"applier {department}", lambda stack: open_applier(settings, department, stack), once=once
         )
         return
-    reports = []
+    reports: list[ShadowReport] = []
     run_service(
         settings,
         f"shadow {department}",

@@ -23,7 +23,7 @@ for commands in (contract_commands, department_commands, reconcile_commands, dem
     commands.register(app)
 
 
-def _show_version(*, value: bool) -> None:
+def _show_version(value: bool) -> None:
     if value:
         print(f"tellonce {__version__}")
         raise typer.Exit
@@ -31,7 +31,7 @@ def _show_version(*, value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=lambda value: _show_version(value=value), is_eager=True),
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True),
 ) -> None:
     """Tell one department; every department knows, and can prove it."""
 

@@ -19,13 +19,13 @@ from tellonce.control.messages import (
 )
 from tellonce.kafka.clients import make_reader
 from tellonce.kafka.control import ControlReader, ControlWriter
+from tellonce.kafka.group import read_message
 from tellonce.kafka.reading import partition_count, read_last_event
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import PoisonMessageError
 from tellonce.model.position import Header, parse_header
 from tellonce.publish.log_check import LogEnd
 from tellonce.publish.relay import GivenOrder
-from tellonce.publish.send import HEADER_NAME
 from tellonce.publish.streams import StreamId
 from tellonce.topology.topics import MARKS, ORDERS, answers, attestations
 
@@ -111,9 +111,8 @@ def read_log_ends(
             newest: Header | None = None
             if number < partitions[view]:
                 message = read_last_event(reader, topics[view], number, _LOG_END_SECONDS)
-                headers = dict(message.headers() or ()) if message else {}
-                value = headers.get(HEADER_NAME)
-                newest = parse_header(value if isinstance(value, bytes) else str(value).encode()) if value else None
+                header = read_message(message).header if message else None
+                newest = parse_header(header) if header else None
             ends[view, number] = LogEnd(newest=newest, partitions=partitions[view])
         return ends
     finally:

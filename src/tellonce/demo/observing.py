@@ -11,6 +11,7 @@ from tellonce.kafka.control import ControlReader
 from tellonce.model.divergence import is_open
 from tellonce.reconcile.reading import newest_divergences
 from tellonce.storage.database import own_table_name, reading
+from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
 from tellonce.topology import Topology
 
@@ -89,7 +90,7 @@ class Observer:
                 for row in connection.execute(
                     select(table.c.view, *sums).group_by(table.c.view).order_by(table.c.view)
                 ):
-                    counts = {name: int(row._mapping[name] or 0) for name in names}  # noqa: SLF001 - SQLAlchemy's public mapping
+                    counts = {name: int(by_name(row)[name] or 0) for name in names}
                     rows.append({"department": department, "view": row.view, **counts, **self._links(engine, row.view)})
         return rows
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,7 @@ def _refuse_impossible(options: DemoOptions) -> None:
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def _folder(keep: Path | None) -> Generator[Path]:
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
@@ -166,7 +166,7 @@ class _Run:
         waiting = list(self._faults.faults)
         with self._progress.bar("changes at the authorities", changes) as advance:
             for done in load.run(self._engines):
-                advance(1)
+                advance(1, None)
                 if waiting and done.number >= changes // 3:
                     self._plant(waiting)
                 time.sleep(pause)

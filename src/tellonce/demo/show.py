@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -51,18 +51,22 @@ class DemoProgress:
             print(line, file=sys.stderr, flush=True)
 
     @contextmanager
-    def bar(self, text: str, total: int | None) -> Iterator[Callable[..., None]]:
+    def bar(self, text: str, total: int | None) -> Generator[Callable[[int, int | None], None]]:
         """Gives a function that takes how much was done, and, where it changes, how much there is."""
         if self._bars is None:
             self.step(text)
-            yield lambda _done, _total=None: None
+            yield _ignore
             return
         bars, task = self._bars, self._bars.add_task(text, total=total)
 
-        def advance(done: int, known: int | None = None) -> None:
+        def advance(done: int, known: int | None) -> None:
             bars.update(task, advance=done, total=known if known is not None else total)
 
         yield advance
+
+
+def _ignore(_done: int, _known: int | None) -> None:
+    """Shows nothing: lines tell the steps."""
 
 
 def show_verdict(verdict: dict[str, Any], keep: Path | None) -> None:

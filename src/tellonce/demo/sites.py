@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, select
 from tellonce.demo.tables import create_and_fill, tables_of
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
+from tellonce.storage.statements import by_name
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
 from tellonce.topology import Topology, topics_of
@@ -106,7 +107,7 @@ def keep_databases(folder: Path, databases: Mapping[str, str], engines: Mapping[
         kept[department] = f"sqlite:///{file}"
         with engines[department].connect() as connection:
             rows = {
-                name: [dict(row._mapping) for row in connection.execute(select(table))]  # noqa: SLF001 - SQLAlchemy's public mapping
+                name: [dict(by_name(row)) for row in connection.execute(select(table))]
                 for name, table in tables_of(department).items()
             }
         copy = create_engine(kept[department])

@@ -11,7 +11,7 @@ from tellonce.model.divergence import RecordState
 from tellonce.publish.stage import StagedEvent, marker_key
 from tellonce.publish.streams import Stream, StreamId
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import upsert
+from tellonce.storage.statements import by_name, upsert
 from tellonce.storage.tables import own_tables
 
 __all__ = ["confirm", "load_staged", "newest_mark", "replace_refused"]
@@ -52,7 +52,7 @@ def load_staged(connection: Connection, views: Sequence[str]) -> list[StagedEven
         .where(staged.c.view.in_(views), stream.c.stopped.is_(None))
         .order_by(staged.c.view, staged.c.partition, staged.c.epoch, staged.c.sequence)
     )
-    return [StagedEvent(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public mapping
+    return [StagedEvent(**by_name(row)) for row in rows]
 
 
 def newest_mark(department: str, stream: Stream, at_ms: int) -> Mark | None:

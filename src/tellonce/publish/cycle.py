@@ -137,7 +137,10 @@ class PublishingCycle:
             self._unsent, self._stopped = staged.events, staged.stopped
             self._is_full = max(staged.changes, staged.snapshot_records) >= self._settings.changes_per_turn
             changes, snapshot_records, unpublished = staged.changes, staged.snapshot_records, staged.unpublished
-        published, marks = self._send() if self._unsent else ({}, ())
+        published: Mapping[str, int] = {}
+        marks: Sequence[Mark] = ()
+        if self._unsent:
+            published, marks = self._send()
         return Turn(
             changes=changes,
             snapshot_records=snapshot_records,

@@ -12,6 +12,7 @@ from tellonce.publish.images import Publication
 from tellonce.publish.streams import PublishedView, begin_epoch, load_published
 from tellonce.storage.database import clock_ms
 from tellonce.storage.outbox import OutboxRow
+from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
 
 __all__ = ["carry_out", "due_tombstones"]
@@ -83,4 +84,4 @@ def due_tombstones(connection: Connection, views: Sequence[str], limit: int = 1_
         .where(table.c.view.in_(views), table.c.tombstone, table.c.state == RecordState.DELETED)
         .limit(limit)
     )
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public mapping
+    return [dict(by_name(row)) for row in rows]

@@ -33,9 +33,9 @@ class SendResult:
     `refused` is the event of each stream that the broker will never take.
     """
 
-    acknowledged: dict[StreamId, int] = field(default_factory=dict)
-    flagged: list[StagedEvent] = field(default_factory=list)
-    refused: list[StagedEvent] = field(default_factory=list)
+    acknowledged: dict[StreamId, int] = field(default_factory=dict[StreamId, int])
+    flagged: list[StagedEvent] = field(default_factory=list[StagedEvent])
+    refused: list[StagedEvent] = field(default_factory=list[StagedEvent])
     trouble: KafkaError | None = None
 
 

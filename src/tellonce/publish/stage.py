@@ -73,11 +73,11 @@ class StagedEvent:
 class Staged:
     """What one transaction staged: events in the order of sending, and how much was taken from where."""
 
-    events: list[StagedEvent] = field(default_factory=list)
+    events: list[StagedEvent] = field(default_factory=list[StagedEvent])
     changes: int = 0
     snapshot_records: int = 0
     unpublished: int = 0
-    stopped: set[StreamId] = field(default_factory=set)
+    stopped: set[StreamId] = field(default_factory=set[StreamId])
 
 
 def marker_key(view: str, partition: int) -> str:

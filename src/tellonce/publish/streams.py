@@ -10,7 +10,7 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.keyring import ViewKeys
 from tellonce.model.digest import MODULUS, from_hex, pseudonym_of, to_hex
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import select_by_keys, upsert
+from tellonce.storage.statements import by_name, select_by_keys, upsert
 from tellonce.storage.tables import own_tables
 from tellonce.topology import View
 
@@ -104,7 +104,7 @@ class Published:
     @classmethod
     def from_row(cls, row: Row[*tuple[object, ...]]) -> "Published":
         """Gives the ledger's entry that a row of the table `published` holds."""
-        return cls(**{name: row._mapping[name] for name in cls.__slots__})  # noqa: SLF001 - SQLAlchemy's public mapping
+        return cls(**{name: by_name(row)[name] for name in cls.__slots__})
 
 
 def load_published(
@@ -127,7 +127,7 @@ def save_published(connection: Connection, view: str, entries: Sequence[Publishe
 
 
 def _stream(row: Row[*tuple[object, ...]]) -> Stream:
-    known = row._mapping  # noqa: SLF001 - SQLAlchemy's public mapping
+    known = by_name(row)
     facts = {name: known[name] for name in Stream.__slots__ if name != "sum"}
     return Stream(sum=from_hex(str(known["sum"])), **facts)
 

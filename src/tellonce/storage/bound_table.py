@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     MetaData,
     Select,
     Table,
@@ -126,7 +127,7 @@ class BoundTable:
             statement = select(*self._key, self._table.c[column.column].label("held")).where(
                 self._table.c[column.column].in_([self._bound(raw) for raw in some]), self._open
             )
-            for row in map(tuple, connection.execute(statement)):
+            for row in _rows(connection, statement):
                 try:
                     value = column.decode(cast("Raw", row[-1]))
                 except Undecodable:
@@ -148,7 +149,7 @@ class BoundTable:
             statement = select(*self._key, self._open.label("is_open_")).where(self._is_one_of(some))
             if lock:
                 statement = statement.with_for_update(skip_locked=not wait)
-            for row in map(tuple, connection.execute(statement)):
+            for row in _rows(connection, statement):
                 found[self._row_key(row)] = bool(row[-1])
         return found
 
@@ -305,6 +306,10 @@ class BoundTable:
                 hint = f"; is {near[0]} meant?" if near else f"; it has {', '.join(names)}"
                 msg = f"{binding.place}: expected a column {name} in the table {binding.table}, found none{hint}"
                 raise ConfigurationError(msg, view=binding.view, table=binding.table, column=name)
+
+
+def _rows(connection: Connection, statement: Executable) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connection.execute(statement)]
 
 
 def _bare_types(engine: Engine, binding: Binding) -> dict[str, _BareType]:

@@ -1,6 +1,7 @@
 """Rows into a PostgreSQL table by binary COPY, the quickest way measured (benchmarks/README.md)."""
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from psycopg import Connection as PsycopgConnection
 from psycopg import sql
@@ -35,10 +36,10 @@ def stage_name(view: str) -> str:
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Copies rows into a table of this session; values must be of their column's type."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the caller's dialect is PostgreSQL
+    # The caller's dialect is PostgreSQL, whose driver this is.
+    driver = cast("PsycopgConnection[tuple[object, ...]]", connection.connection.driver_connection)
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    target = sql.SQL(table)
+    target = sql.Identifier(table)
     with driver.cursor() as cursor:
         described = cursor.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(names, target)).description or []
         kinds = [driver.adapters.types[column.type_code].name for column in described]

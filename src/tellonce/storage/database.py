@@ -1,7 +1,7 @@
 """Connections to a department's database, set up so that a commit that returned is on disk."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
@@ -87,7 +87,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Iterator[Connection]:
+def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Generator[Connection]:
     """Gives a connection inside one transaction, committed when the block ends well.
 
     Raises:
@@ -105,7 +105,7 @@ def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Iterator[C
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine) -> Generator[Connection]:
     """Gives a connection that sees one unchanging state of the database until the block ends.
 
     Raises:

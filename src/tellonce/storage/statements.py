@@ -1,12 +1,12 @@
 """Small SQL shared by publishing and applying: bulk upserts and look-ups by many keys, in either dialect."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["in_slices", "insert_if_absent", "select_by_keys", "upsert"]
+__all__ = ["by_name", "in_slices", "insert_if_absent", "select_by_keys", "upsert"]
 
 # SQLite's default limit is 32,766 bound parameters in one statement; PostgreSQL's is 65,535.
 _KEYS_PER_STATEMENT = 5_000
@@ -53,3 +53,9 @@ def insert_if_absent(connection: Connection, table: Table, rows: Sequence[Mappin
     if rows:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def by_name(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    """Gives a row's values by the names of its columns."""
+    # Public in SQLAlchemy, and underscored lest it meet a column of that name.
+    return row._asdict()  # pyright: ignore[reportPrivateUsage]
