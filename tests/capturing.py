@@ -1,4 +1,4 @@
-"""An authority's small database for tests of capture: a register of residents, its history of numbers, and its source."""
+"""An authority's small database for tests of capture: a register of residents, its history, and its source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -50,7 +50,7 @@ def prepare(
     rows: Sequence[str] = (),
     sources: Sequence[Source] | None = None,
 ) -> Engine:
-    """Make our own tables and the register, put rows into it, and install the capture of `sources` (default: citizen)."""
+    """Make our own tables and the register with some rows, and install the capture of `sources` (default: citizen)."""
     is_postgres = engine.dialect.name == "postgresql"
     schema = "public." if is_postgres else ""
     with writing(engine) as connection:

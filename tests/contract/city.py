@@ -216,6 +216,11 @@ class City:
         if sources := declared_sources(settings, load_contract(settings), department):
             install(engine, sources)
 
+    def use_database(self, department: str, url: str) -> None:
+        """Let a department live in another database from now on, as after a restore."""
+        self.engines[department].dispose()
+        self.urls[department], self.engines[department] = url, open_database(url)
+
     def settings(self, department: str) -> Settings:
         """The settings of a department's host."""
         contract = self.contracts[department]

@@ -1,7 +1,7 @@
 """The two sites of the contract suite, and the city of each test."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -95,3 +95,20 @@ def make_city(site: Site, tmp_path: Path) -> Iterator[MakeCity]:
 def city(make_city: MakeCity) -> City:
     """A city on this test's site."""
     return make_city()
+
+
+@pytest.fixture
+def broker_away(site: Site, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """A function that takes the broker away from everybody."""
+    if site.embedded is not None:
+        return site.embedded.disconnect
+    kill: Callable[[], None] = request.getfixturevalue("kafka").kill
+    return kill
+
+
+@pytest.fixture
+def broker_back(site: Site, request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """A function that brings the broker back; it is back after the test in any case."""
+    back: Callable[[], None] = site.embedded.reconnect if site.embedded else request.getfixturevalue("kafka").start
+    yield back
+    back()

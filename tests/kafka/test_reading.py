@@ -1,9 +1,10 @@
 """How far a log goes, what its last event is, and reading it to its end."""
 
 import time
+from typing import Any, ClassVar
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from kafka_brokers import Broker, unique
 from waiting import wait_until
 
@@ -130,6 +131,25 @@ def test_broker_that_is_away_is_retryable() -> None:
     assert time.monotonic() - started < 3
 
 
+def test_leader_that_is_not_settled_yet_is_asked_again() -> None:
+    """A topic that was just made is no reason to fail: its broker knows a moment later that it leads."""
+
+    class Unsettled:
+        """A consumer whose broker denies its leadership twice."""
+
+        answers: ClassVar[list[str]] = ["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"]
+
+        def get_watermark_offsets(self, _partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            assert timeout > 0
+            if self.answers:
+                raise KafkaException(KafkaError(getattr(KafkaError, self.answers.pop())))
+            return 0, 7
+
+    reader: Any = Unsettled()
+
+    assert first_and_end_offsets(reader, "t", 0, SECONDS) == (0, 7)
+
+
 def test_reading_to_the_end_gives_every_message_once(broker: Broker) -> None:
     """All partitions are read from the first message, tombstones included."""
     topic = broker.topic(partitions=3)
@@ -193,3 +213,28 @@ def test_compacted_log_is_read_to_its_end_and_has_its_last_event(real: Broker) -
 
     assert seen(read_last_event(reader, topic, 0, SECONDS)) == (1, b"2")
     assert end_offsets(reader, topic, SECONDS)[0] > 3
+
+
+def test_message_behind_the_end_is_left_out_where_those_before_it_were_compacted_away() -> None:
+    """A gap may hide the last message before the end; the next one in the log was written after the start."""
+
+    class Log:
+        """A consumer of a log with offsets 0 and 5, read when its high watermark was 3."""
+
+        def __init__(self) -> None:
+            self.waiting = [Message(topic="t", partition=0, offset=offset, value=b"v") for offset in (0, 5)]
+
+        def poll(self, _timeout: float) -> Message | None:
+            return self.waiting.pop(0) if self.waiting else None
+
+        def consume(self, _most: int, timeout: float) -> list[Message]:
+            assert timeout == 0
+            return []
+
+        def incremental_unassign(self, _partitions: list[TopicPartition]) -> None: ...
+
+    log: Any = Log()
+
+    found = [one.offset() for one in reading._read_until(log, "t", {0: 3}, SECONDS)]  # noqa: SLF001
+
+    assert found == [0]

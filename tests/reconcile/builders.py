@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from itertools import count
-from typing import Literal
 
 from tellonce.control.messages import Answer, Attestation, BucketSum, DivergenceEvent, Inquiry, Mark, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
@@ -255,7 +254,7 @@ class Side:
         return tuple(BucketSum(bucket=each, sum=to_hex(s), count=n) for each, (s, n) in sorted(sums.items()))
 
 
-def side(name: Literal["public-security", "provident-fund", "healthcare"], values: Mapping[int, object]) -> Side:
+def side(name: str, values: Mapping[int, object]) -> Side:
     """A side that holds a record with this value under each number, all at version 1."""
     state = RecordState.LIVE if name == AUTHORITY else RecordState.HELD
     return Side(name, {number: entry(value, number=number, state=state) for number, value in values.items()})

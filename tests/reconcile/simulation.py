@@ -60,7 +60,7 @@ class Authority(Side):
         self.digests: dict[str, str | None] = {}
 
     def publish(self, key: str, value: str | None, *, repair_for: tuple[str, ...] = (), bad: bool = False) -> None:
-        """Stages one change: its version, sequence and place in the ledger; a bad one moves the sum and sends nothing."""
+        """Stages one change: version, sequence and place in the ledger; a bad one moves the sum and sends nothing."""
         if not repair_for:
             self.versions[key] += 1
             self.digests[key] = None if value is None else digest((key, value))

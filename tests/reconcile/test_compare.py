@@ -144,7 +144,7 @@ def test_a_restored_department_is_compared_where_it_is_now() -> None:
 
 
 def test_nothing_is_comparable_before_the_new_epochs_mark() -> None:
-    """A department that attests in a new epoch is unknown until the authority's mark of it, whatever was proved before."""
+    """A department that attests in a new epoch is unknown until the authority's mark of it, whatever was proved."""
     compared = comparisons()
     compared.take_mark(mark(5, ONE, epoch=1))
     compared.take_attestation(attestation(5, ONE, epoch=1))

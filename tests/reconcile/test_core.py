@@ -1,6 +1,7 @@
 """The reconciler's decisions: when it asks, what it writes, and how the streams stand."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TypeVar
 
 from reconcile.builders import (
@@ -50,7 +51,7 @@ class Bench:
         self.written: list[Output] = []
 
     def statements(self, *, fund: dict[str, str] | None = None, sequence: int = 5, at_ms: int = 0) -> "Bench":
-        """The authority's mark, and both departments' attestations of the same position; the fund's is the edited one."""
+        """The authority's mark and both departments' attestations of one position; the fund's is edited by default."""
         self.core.take_mark(mark(sequence, HELD, at_ms=at_ms))
         self.core.take_attestation(attestation(sequence, EDITED if fund is None else fund, at_ms=at_ms))
         self.core.take_attestation(attestation(sequence, HELD, department=HEALTH, at_ms=at_ms))
@@ -235,12 +236,9 @@ def test_fruitless_drill_downs_become_rare() -> None:
     bench = Bench().statements()
     bench.sides[FUND] = side(FUND, {1: "same", 2: "same"})
 
-    times = []
-    for _ in range(100):
-        if of(Inquiry, bench.step(1_000)):
-            times.append(bench.now_ms)
+    times = [bench.now_ms for _ in range(100) if of(Inquiry, bench.step(1_000))]
 
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == [5_000, 10_000, 20_000, 20_000, 20_000, 20_000]
 
 
@@ -278,6 +276,18 @@ def test_repair_that_does_not_help_ends_as_explained_without_new_sums() -> None:
     assert bench.changes()[-1] == (FUND, DivergenceKind.ALTERED, DivergenceState.EXPLAINED)
     assert orders == []
     assert bench.status().is_explained
+
+
+def test_settled_waits_for_the_look_after_a_repair() -> None:
+    """A stream whose difference is known is not settled while the reconciler looks whether the repair helped."""
+    bench = Bench(city(fund="repair")).statements()
+    bench.step()
+    assert bench.core.is_settled
+
+    bench.step(30_000, answering=False)
+
+    assert bench.core.is_asking
+    assert not bench.core.is_settled
 
 
 def test_accepted_divergence_is_not_repaired() -> None:
@@ -360,7 +370,7 @@ def test_stream_without_a_mark_does_not_hold_up_the_end() -> None:
 
 
 def test_evidence_tells_of_each_divergence_and_of_lasting_states_only() -> None:
-    """For assessment: every step of a divergence, and when a stream began or ceased to agree, not each moment behind."""
+    """For assessment: each step of a divergence, and when a stream began or ceased to agree, not each moment behind."""
     bench = Bench().statements(fund=HELD)
     bench.step()
     bench.core.take_mark(mark(6, HELD))

@@ -73,7 +73,7 @@ class Play:
 def many(name: str, numbers: range, changed: Mapping[int, object] | None = None) -> Side:
     values: dict[int, object] = dict.fromkeys(numbers, "same")
     values.update(changed or {})
-    return side(name, values)  # type: ignore[arg-type]  # a plain name of the three
+    return side(name, values)
 
 
 def test_finds_each_record_that_differs_and_no_other() -> None:
@@ -121,6 +121,20 @@ def test_pages_of_both_sides_need_not_end_at_the_same_records() -> None:
     expected |= {pseudonym(number): DivergenceKind.ORPHANED for number in range(60, 120)}
     assert play.found() == expected | {pseudonym(50): DivergenceKind.ALTERED}
     assert all(inquiry.limit == 3 for inquiry in play.inquiries)
+
+
+def test_authority_waits_for_the_slowest_department() -> None:
+    """A department with many records of its own needs more pages, and the authority's page is kept for it."""
+    policy = ReconciliationPolicy(page_records=4)
+    ours = many(AUTHORITY, range(40), {3: "new"})
+    crowded = many(FUND, range(200), {3: "old"})
+
+    play = Play(begin(FUND, HEALTH, policy=policy), [ours, crowded, many(HEALTH, range(0))]).to_end()
+
+    assert play.found(FUND) == {pseudonym(3): DivergenceKind.ALTERED} | {
+        pseudonym(number): DivergenceKind.ORPHANED for number in range(40, 200)
+    }
+    assert play.found(HEALTH) == {pseudonym(number): DivergenceKind.MISSING for number in range(40)}
 
 
 def test_no_more_than_a_page_of_each_side_is_kept() -> None:

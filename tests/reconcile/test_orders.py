@@ -1,5 +1,7 @@
 """Orders by policy and by people."""
 
+from itertools import pairwise
+
 import pytest
 
 from reconcile.builders import FUND, HEALTH, city, digest, divergence, ids, pseudonym
@@ -142,7 +144,7 @@ def test_persons_messages_are_steps_that_a_divergence_may_take() -> None:
 
     path = [explained.state, *(event.state for event in events)]
     assert path[-1] is DivergenceState.REPAIRING
-    assert all(may_become(old, new) for old, new in zip(path, path[1:], strict=False))
+    assert all(may_become(old, new) for old, new in pairwise(path))
     assert events[-1].by == "Li"
 
 

@@ -1,7 +1,6 @@
 """Tombstone orders."""
 
 from reconcile.builders import AUTHORITY, FUND, HEALTH, attestation, city, ids, mark
-from tellonce.control.messages import Order
 from tellonce.reconcile.compare import Comparisons
 from tellonce.reconcile.tombstones import TombstoneOrders
 
@@ -23,7 +22,7 @@ class Log:
     def due(self, now_ms: int = 0) -> list[tuple[int, int]]:
         """What is ordered now, as (epoch, up to sequence)."""
         found = self.orders.due(city().views(), self.comparisons, now_ms)
-        assert all(isinstance(order, Order) and order.action == "tombstones" for order in found)
+        assert {order.action for order in found} <= {"tombstones"}
         return [(order.epoch, order.up_to_sequence) for order in found]
 
 

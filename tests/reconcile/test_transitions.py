@@ -149,6 +149,14 @@ def test_accepted_stays_whatever_the_department_holds() -> None:
     assert after.department_digest == digest("another")
 
 
+def test_accepted_stays_in_a_new_epoch() -> None:
+    """Publishing every record again under a new epoch does not change what a person accepted."""
+    ours, theirs = entry("right", epoch=2, state=RecordState.LIVE), entry("wrong", epoch=2)
+    renewed = finding(authority=answered(ours, epoch=2), department=answered(theirs, epoch=2))
+
+    assert again(divergence(state=ACCEPTED), renewed).state is ACCEPTED
+
+
 def test_repairing_names_order_and_count() -> None:
     """How often a record was repaired, by which order and by whom, stays with it."""
     after = repairing(divergence(repairs=1), "order-1", by="Li", now_ms=3)

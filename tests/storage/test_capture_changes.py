@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from sqlalchemy import Engine, text
 
+from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from tellonce import Former, Source
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
@@ -125,7 +125,7 @@ def test_departments_own_trigger_does_not_leave_an_older_image_last(engine: Engi
     if engine.dialect.name == "postgresql":
         do(
             engine,
-            f"CREATE FUNCTION public.again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body.replace(chr(39), chr(39) * 2)} RETURN NULL; END'",
+            f"CREATE FUNCTION public.again() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} RETURN NULL; END$$",
             "CREATE TRIGGER aaa AFTER INSERT ON resident FOR EACH ROW EXECUTE FUNCTION public.again()",
             "CREATE TRIGGER zzz AFTER INSERT ON resident FOR EACH ROW EXECUTE FUNCTION public.again()",
         )
@@ -348,7 +348,8 @@ def catalog(engine: Engine) -> list[tuple[object, ...]]:
     else:
         query = """
             SELECT 'class', c.relname, c.relkind::text, c.relnamespace::regnamespace::text, c.relhastriggers::text
-            FROM pg_class c WHERE c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'tellonce'))
+            FROM pg_class c
+            WHERE c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'tellonce'))
             UNION ALL SELECT 'proc', p.proname, '', p.pronamespace::regnamespace::text, '' FROM pg_proc p
             WHERE p.pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'tellonce'))
             UNION ALL SELECT 'trigger', tgname, tgenabled::text, tgrelid::regclass::text, '' FROM pg_trigger

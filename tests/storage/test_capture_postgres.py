@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own about capture: rights, partitions, replication roles, TRUNCATE, exact values, concurrency."""
+"""What is PostgreSQL's own about capture: rights, partitions, replica roles, TRUNCATE, exact values, concurrency."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,10 +6,10 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.capture import install, plan_install, uninstall, verify
 from tellonce.storage.database import open_database, writing
@@ -99,8 +99,8 @@ def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine
         ("ALTER FUNCTION tellonce.capture_citizen() SECURITY INVOKER", "other rights or settings"),
         ("GRANT EXECUTE ON FUNCTION tellonce.capture_citizen() TO PUBLIC", "other rights or settings"),
         (
-            "CREATE OR REPLACE FUNCTION tellonce.refuse_truncate_citizen() RETURNS trigger LANGUAGE plpgsql "
-            "AS 'BEGIN RETURN NULL; END'",
+            """CREATE OR REPLACE FUNCTION tellonce.refuse_truncate_citizen() RETURNS trigger LANGUAGE plpgsql
+            AS 'BEGIN RETURN NULL; END'""",
             "another body",
         ),
         ("DROP INDEX tellonce.tellonce_outbox_citizen_changes", "is missing"),
@@ -248,7 +248,9 @@ def test_key_that_stands_in_two_partitions_is_refused(engine: Engine) -> None:
 
 def test_keys_that_two_rows_swap_end_with_each_others_images(engine: Engine) -> None:
     """Whatever order the events of one statement come in, the highest version of a key has its row."""
-    resident = "resident_id integer PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, id_number text, full_name text, note text"
+    resident = (
+        "resident_id integer PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, id_number text, full_name text, note text"
+    )
     prepare(engine, resident=resident, rows=["(1, 'a', 'a', 'a')", "(2, 'b', 'b', 'b')"])
 
     do(engine, "UPDATE resident SET resident_id = 3 - resident_id")

@@ -1,9 +1,9 @@
 """What is SQLite's own about capture: exact values, REPLACE and IGNORE, collations, and who waits for whom."""
 
 import pytest
-from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from sqlalchemy import Engine
 
+from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage.capture import plan_install
 from tellonce.storage.database import open_database, writing
@@ -37,7 +37,7 @@ def test_value_is_captured_exactly(engine: Engine, value: float | str | bytes | 
 
 
 def test_replace_of_the_same_key_is_the_next_version(engine: Engine) -> None:
-    """REPLACE shows no before, and takes a version above that of the row it replaces, also of one from before capture."""
+    """REPLACE shows no before, and takes a version above that of the row it replaces, however old that is."""
     prepare(engine, rows=["(1, 'a', 'b', 'c')"])
 
     do(engine, "INSERT OR REPLACE INTO resident VALUES (1, 'a', 'd', 'e')")

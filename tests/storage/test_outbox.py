@@ -1,17 +1,17 @@
 """The outbox as the relay uses it: claiming, removing, adding, collapsing, and reading the captured table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from capturing import FORMER, citizen_source, do, outbox_of, prepare, waiting_rows
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from capturing import FORMER, citizen_source, do, outbox_of, prepare, waiting_rows
 from tellonce import Former, codes
 from tellonce.declare import Raw
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage.database import open_database, writing
-from tellonce.storage.outbox import OutboxRow, collapse
+from tellonce.storage.outbox import Outbox, OutboxRow, collapse
 
 IMAGE: dict[str, Raw] = {"id_number": "a", "full_name": "b"}
 
@@ -166,7 +166,7 @@ def test_chunks_cover_the_table_in_key_order(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("lock", [False, True])
-def test_named_records_are_read_with_their_version_also_when_gone(engine: Engine, lock: bool) -> None:  # noqa: FBT001 - a parameter
+def test_named_records_are_read_with_their_version_also_when_gone(engine: Engine, lock: bool) -> None:
     """A repair finds the present row and version, and the counter of a record whose row is gone."""
     prepare(engine, rows=["(1, 'a', 'b', 'c')", "(2, 'a', 'b', 'c')"])
     do(engine, "DELETE FROM resident WHERE resident_id = 2")
@@ -233,23 +233,23 @@ def test_source_without_history_has_no_former_values(engine: Engine) -> None:
         assert outbox_of(engine).read_former(connection, ["1"]) == {"1": {}}
 
 
-@pytest.mark.parametrize("call", ["claim", "pending", "chunk", "add"])
+CALLS: dict[str, Callable[[Outbox, Connection], object]] = {
+    "claim": lambda outbox, connection: outbox.claim(connection, 1, 1),
+    "pending": lambda outbox, connection: outbox.pending(connection),
+    "chunk": lambda outbox, connection: outbox.read_chunk(connection, None, 1),
+    "add": lambda outbox, connection: outbox.add(connection, [row()]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_missing_installation_is_said_plainly(engine: Engine, call: str) -> None:
     """Where capture is not installed, the relay is told which command installs it."""
     prepare(engine, sources=[])
-    outbox = outbox_of(engine)
     if engine.dialect.name == "sqlite":
         do(engine, "DROP TABLE tellonce_record_version")
 
-    with pytest.raises(ConfigurationError, match="run tellonce install"), writing(engine) as connection:
-        if call == "claim":
-            outbox.claim(connection, 1, 1)
-        elif call == "pending":
-            outbox.pending(connection)
-        elif call == "chunk":
-            outbox.read_chunk(connection, None, 1)
-        else:
-            outbox.add(connection, [row()])
+    with engine.begin() as connection, pytest.raises(ConfigurationError, match="run tellonce install"):
+        CALLS[call](outbox_of(engine), connection)
 
 
 def test_delete_and_create_of_one_transaction_collapse() -> None:

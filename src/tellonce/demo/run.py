@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine
 
-from tellonce.demo.check import Known, check
+from tellonce.control.messages import DivergenceEvent
+from tellonce.demo.check import Finding, Known, check
 from tellonce.demo.faults import Fault, FaultPlan, Planted, plan_faults
 from tellonce.demo.generation import City, build_city
 from tellonce.demo.load import ChangeLoad
@@ -193,6 +194,9 @@ class _Run:
         problems = [*self._unsettled(), *_stream_problems(streams)]
         if not independent["agrees"]:
             problems.append(f"the independent check found {len(independent['unexpected'])} records held otherwise")
+        if independent["gone"]:
+            problems.append(f"{len(independent['gone'])} differences that only a person may mend are gone")
+        problems += self._unnamed(independent["findings"], open_ones)
         verdict: Verdict = {
             "true": not problems,
             "problems": problems,
@@ -209,6 +213,30 @@ class _Run:
         write_facts(self._folder, databases, ownership, known)
         return verdict
 
+    def _unnamed(self, findings: Sequence[Finding], open_ones: Sequence[DivergenceEvent]) -> list[str]:
+        """Gives where check and reconciler do not name the same records as ambiguous, or as too long for their column.
+
+        The check names a row and all whom it may be; of these, one who has a row of his own is not ambiguous.
+        """
+        problems: list[str] = []
+        for ours, theirs in (("ambiguous", "ambiguous"), ("cannot_hold", "parked")):
+            named = {(e.department, e.view, e.pseudonym) for e in open_ones if e.kind == theirs}
+            candidates = [
+                {(f["department"], f["view"], self._pseudonym(f["view"], key)) for key in keys}
+                for f in findings
+                if f["kind"] == ours and (keys := f["record_keys"] or [f["record_key"]])
+            ]
+            missed = sum(not some & named for some in candidates)
+            unfounded = len(named - set[tuple[str, str, str]]().union(*candidates))
+            if missed or unfounded:
+                problems.append(
+                    f"{theirs} records: {missed} that only the check found, {unfounded} that it did not find"
+                )
+        return problems
+
+    def _pseudonym(self, view: str, record_key: str) -> str:
+        return pseudonym_of(load_view_keys(self._folder / "keys", view).pseudonym, record_key)
+
     def _plant(self, waiting: list[Fault]) -> None:
         for fault in list(waiting):
             try:
@@ -218,8 +246,7 @@ class _Run:
             waiting.remove(fault)
 
     def _found(self, planted: Planted) -> dict[str, object]:
-        keys = load_view_keys(self._folder / "keys", planted.view)
-        pseudonym = pseudonym_of(keys.pseudonym, planted.record_key)
+        pseudonym = self._pseudonym(planted.view, planted.record_key)
         event = self._watch.newest().get((planted.department, planted.view, pseudonym))
         return {
             "department": planted.department,

@@ -23,6 +23,15 @@ _BATCH = 500
 _SLICE_SECONDS = 0.5
 _WIDEST_STEP = 10_000
 _STEP_GROWTH = 8
+_SHORTEST_SECONDS = 0.001
+_LEADER_PAUSE_SECONDS = 0.05
+_LEADER_CHANGES = {
+    "FENCED_LEADER_EPOCH",
+    "LEADER_NOT_AVAILABLE",
+    "NOT_LEADER_FOR_PARTITION",
+    "REPLICA_NOT_AVAILABLE",
+    "UNKNOWN_LEADER_EPOCH",
+}
 
 
 def partition_count(reader: Consumer, topic: str, timeout_seconds: float) -> int:
@@ -49,11 +58,18 @@ def first_and_end_offsets(reader: Consumer, topic: str, partition: int, timeout_
         RetryableError: no answer in time.
         ConfigurationError: the topic is missing or closed to this user.
     """
-    try:
-        return reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_seconds)
-    except KafkaException as error:
-        doing = f"read the offsets of topic {topic}, partition {partition}"
-        raise error_of(error, doing, topic=topic, partition=partition) from error
+    doing = f"read the offsets of topic {topic}, partition {partition}"
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        remaining = max(deadline - time.monotonic(), _SHORTEST_SECONDS)
+        try:
+            return reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=remaining)
+        except KafkaException as error:
+            failure = error_of(error, doing, topic=topic, partition=partition)
+            # A partition that was just made, or whose leader just changed, is known to its broker a moment later.
+            if failure.facts["kafka_error"] not in _LEADER_CHANGES or time.monotonic() >= deadline:
+                raise failure from error
+        time.sleep(_LEADER_PAUSE_SECONDS)
 
 
 def end_offsets(reader: Consumer, topic: str, timeout_seconds: float) -> dict[int, int]:
@@ -70,7 +86,7 @@ def _watermarks(reader: Consumer, topic: str, timeout_seconds: float) -> dict[in
     deadline = time.monotonic() + timeout_seconds
     count = partition_count(reader, topic, timeout_seconds)
     return {
-        partition: first_and_end_offsets(reader, topic, partition, max(deadline - time.monotonic(), 0.001))
+        partition: first_and_end_offsets(reader, topic, partition, max(deadline - time.monotonic(), _SHORTEST_SECONDS))
         for partition in range(count)
     }
 

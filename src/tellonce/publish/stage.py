@@ -4,7 +4,7 @@ Position rule 1: the sequence and the order of sending are stored before the fir
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -312,7 +312,7 @@ class _Batch:
     ) -> PoisonMessageError | None:
         """Appends an event to its stream, or gives the reason why it cannot be published."""
         try:
-            payload = self._catalogue.encode(view.name, event)
+            payload = self._encoded(view, event)
         except PoisonMessageError as error:
             return error
         if len(payload) > self._limits.max_event_bytes:
@@ -320,6 +320,15 @@ class _Batch:
             return PoisonMessageError(msg, reason="too_large", view=view.name)
         self._push(stream, kafka_key, row.record_key, row.version, payload, row.committed_at_ms)
         return None
+
+    def _encoded(self, view: PublishedView, event: ChangeEvent) -> bytes:
+        try:
+            return self._catalogue.encode(view.name, event)
+        except PoisonMessageError:
+            # A row that could not be published is mended by this very change: then only what it was cannot be told.
+            if event.before is None:
+                raise
+            return self._catalogue.encode(view.name, replace(event, before=None))
 
     def _append_marker(self, stream: Stream) -> None:
         # A marker's version says whether the epoch's snapshot lies wholly before it.

@@ -13,7 +13,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import Connection, Dialect, text
+from sqlalchemy import ColumnClause, Connection, Dialect, column, exists, func, select, text
+from sqlalchemy import table as sql_table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -138,8 +139,7 @@ def _check_none_waits(
     if is_subset and before["table"] == now["table"]:
         return
     outbox = outbox_table(source, "postgresql")
-    waits = connection.execute(text(f"SELECT EXISTS (SELECT 1 FROM {OWN_SCHEMA}.{quoted(outbox.name)})")).scalar_one()
-    if waits:
+    if connection.execute(select(exists().select_from(outbox))).scalar_one():
         msg = (
             f"{source.place}: expected no change of {source.record_type} to wait when its table, key or columns are "
             "declared otherwise, found some in the outbox; let the relay publish them, then install again"
@@ -271,9 +271,10 @@ def _partitions(connection: Connection, table: CatalogTable) -> list[tuple[int, 
 def _check_no_key_twice(connection: Connection, source: Source, table: CatalogTable) -> None:
     if not table.is_partitioned:
         return
-    keys = ", ".join(quoted(name) for name in source.key)
-    twice = text(f"SELECT EXISTS (SELECT 1 FROM {table.sql} GROUP BY {keys} HAVING count(*) > 1)")
-    if connection.execute(twice).scalar_one():
+    keys: list[ColumnClause[object]] = [column(name) for name in source.key]
+    rows = sql_table(table.name, *keys, schema=table.schema)
+    twice = select(func.count()).select_from(rows).group_by(*rows.c).having(func.count() > 1).limit(1)
+    if connection.execute(twice).first() is not None:
         msg = (
             f"{source.place}: expected each record key once in {source.table}, found one in two partitions; "
             "a record is one row"

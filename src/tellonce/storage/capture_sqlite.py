@@ -13,7 +13,7 @@ What must be known of them:
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -166,8 +166,7 @@ def _outbox_parts(connection: Connection, source: Source) -> Iterator[Part]:
     elif present != [column.name for column in outbox.columns]:
         problem = f"the outbox {outbox.name} has other columns than the declaration"
         steps = [Step(sentence=f"Drop the empty outbox {outbox.name}.", sql=f"DROP TABLE {_quoted(outbox.name)}")]
-        waits = connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM {_quoted(outbox.name)})").scalar_one()
-        if waits:
+        if connection.execute(select(outbox.c.outbox_id).limit(1)).first() is not None:
             msg = (
                 f"expected no change of {source.record_type} to wait when its columns are declared otherwise, found "
                 "some in the outbox; let the relay publish them, then install again"
@@ -232,7 +231,8 @@ def _record_sql(source: Source, row: str, *, is_new: bool) -> str:
     is_this = [f"t.{name} = {row}.{name}" for name in keys] + [f"{_key('t', source)} = {key} COLLATE BINARY"]
     there = " AND ".join(f"{row}.{name} IS NOT NULL" for name in keys)
     if is_new:
-        there += f" AND EXISTS (SELECT 1 FROM {_table(source)} AS t WHERE {' AND '.join(is_this)})"
+        present = f"SELECT 1 FROM {_table(source)} AS t WHERE {' AND '.join(is_this)}"  # noqa: S608 - quoted names
+        there += f" AND EXISTS ({present})"
     sides = ([] if is_new else ["b"]) + ["a"]
     values = ([] if is_new else [f"old.{name}" for name in names]) + [f"t.{name}" for name in names]
     columns = [_quoted(f"{side}_{name}") for side in sides for name in mapped_columns(source)]

@@ -177,8 +177,8 @@ def _existing(connection: Connection, source: Source, declared: str, what: str) 
 def _check_kind(connection: Connection, source: Source, table: CatalogTable) -> None:
     if table.schema == OWN_SCHEMA:
         msg = (
-            f"expected {source.table} in the department's own schema, found it in schema {OWN_SCHEMA}, which is ours and "
-            "is dropped with us; move it, or write the table as schema.table"
+            f"expected {source.table} in the department's own schema, found it in schema {OWN_SCHEMA}, which is ours "
+            "and is dropped with us; move it, or write the table as schema.table"
         )
         raise _wrong(source, msg)
     if table.kind not in {"r", "p"} or table.is_temporary:

@@ -19,6 +19,10 @@ BEGIN
         );
         INSERT INTO @{record_version} (record_type, record_key, version)
         SELECT @{record_type}, gone.record_key, 1 FROM unnest(the_gone) AS gone (record_key)
+        -- Asked first, since an insert would wait for whoever is raising the counter.
+        WHERE NOT EXISTS (
+            SELECT 1 FROM @{record_version} AS v WHERE v.record_type = @{record_type} AND v.record_key = gone.record_key
+        )
         ON CONFLICT DO NOTHING;
         the_keys := the_keys || ARRAY(
             SELECT v.record_key FROM @{record_version} AS v
