@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
@@ -57,7 +57,8 @@ def run_turns(
     while not stop.is_set():
         tries = Retrying(
             retry=retry_if_exception_type(RetryableError),
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS)
+            + wait_random(0, _FIRST_PAUSE_SECONDS),
             stop=stop_when_event_set(stop),
             sleep=sleep_using_event(stop),
             before_sleep=pause,

@@ -1,8 +1,8 @@
 """The brokers of this folder's tests."""
 
 import pytest
-from kafka_brokers import Broker, settings_of
 
+from kafka_brokers import Broker, settings_of
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.testing.kafka_server import KafkaServer

@@ -99,14 +99,14 @@ def test_extra_settings_reach_librdkafka_and_win_over_tuning(shown: Callable[[Ca
 
 def test_no_guaranteed_setting_can_be_named_in_extra() -> None:
     """Whatever the code guarantees is refused by the settings, or the two lists have parted."""
-    guaranteed = {*clients._PRODUCER, *clients._CONSUMER, *clients._EVERY_CLIENT}  # noqa: SLF001
+    guaranteed = {*clients._PRODUCER, *clients._CONSUMER, *clients._EVERY_CLIENT}
 
     assert guaranteed <= REFUSED_SETTINGS
 
 
 def test_client_with_another_setting_in_force_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that librdkafka took otherwise than given stops the start, and is named."""
-    monkeypatch.setitem(clients._SHOWN_VALUE, "all", "1")  # noqa: SLF001
+    monkeypatch.setitem(clients._SHOWN_VALUE, "all", "1")
 
     with pytest.raises(InvariantError, match=r"acks=1.*shows -1"):
         make_producer(settings(), "relay")

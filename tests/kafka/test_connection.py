@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka_brokers import Broker, settings_of, unique
 
+from kafka_brokers import Broker, settings_of, unique
 from tellonce.kafka.connection import Symptoms, check_connection, diagnose
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, RetryableError, TellonceError

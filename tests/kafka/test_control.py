@@ -3,14 +3,14 @@
 import time
 
 import pytest
-from kafka_brokers import Broker, unique
-from waiting import wait_until
 
+from kafka_brokers import Broker, unique
 from tellonce.kafka.control import ControlMessage, ControlReader, ControlWriter
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, PoisonMessageError, RetryableError
 from tellonce.model.partitioning import partition_of
+from waiting import wait_until
 
 SECONDS = 10.0
 
@@ -130,7 +130,7 @@ def test_message_that_is_too_large_is_refused_for_good() -> None:
 def test_broker_that_goes_away_is_told_by_flush_and_passes() -> None:
     """An outage loses the messages that were under way, says so, and ends by itself for the same writer."""
     with EmbeddedBroker() as away:
-        settings = KafkaSettings(bootstrap_servers=away.bootstrap_servers, message_timeout_ms=1_000)
+        settings = KafkaSettings(bootstrap_servers=away.bootstrap_servers, message_timeout_ms=3_000)
         topic = Broker(settings=settings, embedded=away).topic()
         writer = ControlWriter(settings, "test-writer")
         writer.write(topic, b"k", b"1")
@@ -141,7 +141,7 @@ def test_broker_that_goes_away_is_told_by_flush_and_passes() -> None:
             writer.flush()
 
         away.reconnect()
-        wait_until(lambda: has_arrived(writer, topic, b"3"), what="a write after the outage")
+        wait_until(lambda: has_arrived(writer, topic, b"3"), 30, what="a write after the outage")
 
         with ControlReader(settings, "test-reader", [topic]) as reader:
             found = [one.value for one in catch_up(reader)]

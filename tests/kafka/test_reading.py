@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from kafka_brokers import Broker, unique
-from waiting import wait_until
 
+from kafka_brokers import Broker, unique
 from tellonce.kafka import reading
 from tellonce.kafka.clients import make_producer, make_reader
 from tellonce.kafka.reading import (
@@ -20,6 +19,7 @@ from tellonce.kafka.reading import (
 )
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, RetryableError
+from waiting import wait_until
 
 SECONDS = 10.0
 # A new segment every 100 ms and no delays, so that what is written is compacted within a second or two.
@@ -235,6 +235,6 @@ def test_message_behind_the_end_is_left_out_where_those_before_it_were_compacted
 
     log: Any = Log()
 
-    found = [one.offset() for one in reading._read_until(log, "t", {0: 3}, SECONDS)]  # noqa: SLF001
+    found = [one.offset() for one in reading._read_until(log, "t", {0: 3}, SECONDS)]
 
     assert found == [0]

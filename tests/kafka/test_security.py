@@ -6,9 +6,8 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
-from kafka_brokers import settings_of, unique
-from waiting import wait_until
 
+from kafka_brokers import settings_of, unique
 from tellonce.kafka.admin import Acl, Admin, TopicFacts
 from tellonce.kafka.clients import make_consumer, make_reader
 from tellonce.kafka.connection import check_connection
@@ -33,6 +32,7 @@ from tellonce.topology.topics import (
     group_of,
     topics_of,
 )
+from waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[1] / "topology" / "example.yaml"
 IDENTITY, RESIDENCE = "citizen.identity.v1", "citizen.residence.v1"

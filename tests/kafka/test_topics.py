@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
-from kafka_brokers import Broker, settings_of, unique
 
+from kafka_brokers import Broker, settings_of, unique
 from tellonce.kafka.admin import Absence, Admin, TopicFacts
 from tellonce.kafka.plan import Action, Step, TopicsPlan
 from tellonce.kafka.topics import PlanOptions, apply_plan, plan_topics

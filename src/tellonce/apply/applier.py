@@ -79,6 +79,7 @@ class Applier:
         self._retried_at = self._swept_at = self._chunk_at = float("-inf")
         self._sweeping: list[Callable[[], bool]] = []
         self._has_nothing_due = False
+        self._is_paused = False
         self._log = _log.bind(department=settings.department)
         self._reader = make_reader(self)
 
@@ -122,6 +123,9 @@ class Applier:
             self._ports.attest(self._repeat[0])
             self._repeat.pop(0)
         self._ports.flush()
+        if self._is_paused:
+            self._is_paused = False
+            self._reader.resume()
         return did
 
     def is_done(self) -> bool:
@@ -135,7 +139,8 @@ class Applier:
         )
 
     def pause(self) -> None:
-        """Keeps the place in the group while the database is away."""
+        """Fetches nothing more, but keeps the place in the group, until a turn has gone well again."""
+        self._is_paused = True
         self._reader.pause()
 
     def close(self) -> None:

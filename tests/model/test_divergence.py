@@ -1,0 +1,31 @@
+"""The life of a divergence."""
+
+import pytest
+
+from tellonce.model.divergence import DivergenceState, divergence_id, is_open, may_become
+
+
+def test_resolved_may_only_open_again() -> None:
+    """What is over can come back, under the same name, and nothing else."""
+    following = {state for state in DivergenceState if may_become(DivergenceState.RESOLVED, state)}
+
+    assert following == {DivergenceState.OPEN}
+
+
+@pytest.mark.parametrize("state", list(DivergenceState))
+def test_only_resolved_is_closed(state: DivergenceState) -> None:
+    """An accepted or explained divergence is still one."""
+    assert is_open(state) is (state is not DivergenceState.RESOLVED)
+
+
+def test_id_names_view_department_and_record() -> None:
+    """The same record at another department, or in another view, is another divergence."""
+    ids = {
+        divergence_id("citizen.identity", "fund", "a"),
+        divergence_id("citizen.identity", "health", "a"),
+        divergence_id("citizen.residence", "fund", "a"),
+        divergence_id("citizen.identity", "fund", "b"),
+    }
+
+    assert len(ids) == 4
+    assert divergence_id("citizen.identity", "fund", "a") in ids

@@ -1,0 +1,66 @@
+"""Our own tables are what the migrations make, and leave nothing behind."""
+
+import pytest
+from sqlalchemy import Engine, MetaData, inspect
+
+from tellonce.model.errors import ConfigurationError
+from tellonce.storage.database import OWN_SCHEMA, open_database
+from tellonce.storage.own_schema import check_own_schema, create_own_schema, drop_own_schema
+from tellonce.storage.tables import own_tables
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """An empty database in either store."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_database"
+    engine = open_database(request.getfixturevalue(name))
+    request.addfinalizer(engine.dispose)
+    return engine
+
+
+def shape(engine: Engine) -> dict[str, dict[str, tuple[bool, bool]]]:
+    """Each table's columns with whether they may be null and are in the key."""
+    found = MetaData()
+    schema = OWN_SCHEMA if engine.dialect.name == "postgresql" else None
+    found.reflect(engine, schema=schema)
+    return {
+        table.name: {column.name: (bool(column.nullable), column.primary_key) for column in table.columns}
+        for table in found.tables.values()
+        if not table.name.endswith("migration")
+    }
+
+
+def test_migrations_make_the_declared_tables(engine: Engine) -> None:
+    """What the code believes of our tables is what is there."""
+    create_own_schema(engine)
+
+    declared = own_tables(engine.dialect.name).metadata.sorted_tables
+    expected = {t.name: {c.name: (bool(c.nullable), c.primary_key) for c in t.columns} for t in declared}
+    assert shape(engine) == expected
+
+
+def test_installing_twice_is_installing_once(engine: Engine) -> None:
+    """A second installation finds everything in place."""
+    create_own_schema(engine)
+    before = shape(engine)
+
+    create_own_schema(engine)
+
+    assert shape(engine) == before
+
+
+def test_missing_tables_are_named_with_the_command_that_makes_them(engine: Engine) -> None:
+    """A service that starts before the installation says what to run."""
+    with pytest.raises(ConfigurationError, match="tellonce install fund"):
+        check_own_schema(engine, "fund")
+
+
+def test_nothing_is_left_behind(engine: Engine) -> None:
+    """After the removal the database is as it was."""
+    before = inspect(engine).get_table_names(), set(inspect(engine).get_schema_names())
+    create_own_schema(engine)
+
+    drop_own_schema(engine)
+
+    inspector = inspect(engine)
+    assert (inspector.get_table_names(), set(inspector.get_schema_names())) == before
