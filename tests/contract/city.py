@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from contract import forms
 from sqlalchemy import Engine, RowMapping, select, text
 
+from contract import forms
 from tellonce.apply.applier import Applier
 from tellonce.apply.parked import ParkedRecord, list_parked
 from tellonce.avro.catalogue import Catalogue
@@ -107,7 +107,9 @@ class Reconciled:
         return {status.state.value for status in self.statuses if status.department == department}
 
 
-def drive(*services: Service, until: Callable[[], bool] | None = None, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+def drive(
+    *services: Service, until: Callable[[], bool] | None = None, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
     """Turn services in turn until each is done, or until the condition holds.
 
     Raises:
@@ -135,7 +137,7 @@ class City:
         self._folder = folder
         self.engines: dict[str, Engine] = {}
         self.urls: dict[str, str] = {}
-        self.contracts = {name: folder / "contract" for name in self.departments}
+        self.contracts = dict.fromkeys(self.departments, folder / "contract")
         self._write_contract(folder / "contract", with_street=False)
         new_view_keys(folder / "keys", self.names.view)
         self._make_topics()
@@ -279,7 +281,9 @@ class City:
 
     def open_account(self, number: str, name: str = "Wang", account: str | None = None, state: str = "0") -> None:
         """Let the fund have an account under a number."""
-        statement = "INSERT INTO account (zhbh, gmsfhm, xm, csrq, zt) VALUES (:account, :number, :name, '19700101', :state)"
+        statement = (
+            "INSERT INTO account (zhbh, gmsfhm, xm, csrq, zt) VALUES (:account, :number, :name, '19700101', :state)"
+        )
         values = {"account": account or f"A{number}", "number": number, "name": name, "state": state}
         self.execute(self.names.fund, statement, **values)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from contract.city import City, MakeCity, Site
-from contract.forms import Terms
-from kafka_brokers import settings_of
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from contract.city import City, MakeCity, Site
+from contract.forms import Terms
+from kafka_brokers import settings_of
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.testing.kafka_server import KafkaServer
@@ -34,7 +34,9 @@ def sqlite_site(folder: Path, broker: EmbeddedBroker) -> Site:
     )
 
 
-def postgres_site(server: PostgresServer, kafka: KafkaSettings, stack: ExitStack, broker: EmbeddedBroker | None) -> Site:
+def postgres_site(
+    server: PostgresServer, kafka: KafkaSettings, stack: ExitStack, broker: EmbeddedBroker | None
+) -> Site:
     """A database of a real PostgreSQL for each department; `stack` drops them."""
 
     def new(_name: str) -> str:
@@ -55,9 +57,7 @@ def postgres_site(server: PostgresServer, kafka: KafkaSettings, stack: ExitStack
 
 def embedded_kafka(broker: EmbeddedBroker) -> KafkaSettings:
     """How to reach the embedded broker, with so little patience that a test need not wait for a lease."""
-    return KafkaSettings(
-        bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_ms=2_000
-    )
+    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_ms=2_000)
 
 
 @pytest.fixture(

@@ -98,7 +98,7 @@ def topology_of(names: Names, terms: Terms, fields: tuple[str, ...]) -> str:
     return json.dumps(
         {
             "city": "Example City",
-            "departments": {name: title for name in (names.registry, names.fund, names.clinic)},
+            "departments": dict.fromkeys((names.registry, names.fund, names.clinic), title),
             "record_types": {
                 names.record_type: {
                     "authority": names.registry,

@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
-from contract.city import City, MakeCity, drive
-from contract.forms import id_number
 from sqlalchemy import update
 
+from contract.city import City, MakeCity, drive
+from contract.forms import id_number
 from tellonce.storage.database import writing
 from tellonce.storage.tables import own_tables
 
@@ -230,4 +230,3 @@ def test_deleted_record_is_treated_as_the_binding_says(
     city.run()
 
     assert city.rows(city.names.fund, "SELECT xm, zt FROM account") == expected
-

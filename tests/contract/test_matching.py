@@ -1,9 +1,9 @@
 """Rows that carry an old number: found by former and derived numbers, never by guess where two records answer."""
 
 import pytest
+
 from contract.city import City, drive
 from contract.forms import id_number, short_number
-
 from tellonce.publish.stage import StageLimits
 
 

@@ -1,11 +1,10 @@
 """Guarantee 7, bad data: a record that cannot be applied parks with its reason, and the others flow on."""
 
 import pytest
+from sqlalchemy import text, update
+
 from contract.city import City, MakeCity, Site, drive
 from contract.forms import Terms, id_number
-from sqlalchemy import text, update
-from waiting import wait_until
-
 from tellonce.storage.database import writing
 from tellonce.storage.tables import own_tables
 
@@ -136,7 +135,9 @@ def test_event_of_a_future_schema_is_released_when_it_is_known(city: City) -> No
     assert set(city.patients()) == {id_number(1), id_number(2)}
 
 
-def test_row_that_a_clerk_holds_parks_as_locked_and_is_applied_after(postgres_only_site: Site, tmp_path: object) -> None:
+def test_row_that_a_clerk_holds_parks_as_locked_and_is_applied_after(
+    postgres_only_site: Site, tmp_path: object
+) -> None:
     """A locked row delays its own record only, until the clerk lets it go."""
     from pathlib import Path
 
@@ -170,7 +171,9 @@ def test_colliding_value_parks_until_the_other_row_gives_way(city: City) -> None
     city.add(1, 2)
     city.begin_epoch()
     city.run()
-    city.execute(clinic, "INSERT INTO patient (card_no, patient_name) VALUES (:number, 'stranger')", number=id_number(9))
+    city.execute(
+        clinic, "INSERT INTO patient (card_no, patient_name) VALUES (:number, 'stranger')", number=id_number(9)
+    )
     change = "UPDATE resident SET id_number = :number WHERE resident_id = 1"
     city.execute(city.names.registry, change, number=id_number(9))
     city.rename(2, "Zhao Fine")

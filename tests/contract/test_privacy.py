@@ -1,10 +1,10 @@
 """Guarantee 6, the canary: nothing but the view's events and the departments' tables carries what was planted."""
 
 import pytest
-from contract.city import City, MakeCity
-from contract.forms import id_number, short_number
 from structlog.testing import capture_logs
 
+from contract.city import City, MakeCity
+from contract.forms import id_number, short_number
 from tellonce.kafka.reading import read_to_end
 from tellonce.topology.topics import DIVERGENCES, EVIDENCE, INQUIRIES, MARKS, ORDERS, answers, attestations
 
@@ -76,6 +76,9 @@ def test_canary_is_in_the_events_themselves(repairing_city: City) -> None:
     """The search finds a planted value where it has to be, so finding none elsewhere means something."""
     busy(repairing_city)
 
-    payloads = [(message.value() or b"").decode(errors="replace") for message in read_to_end(repairing_city.kafka, repairing_city.topic)]
+    payloads = [
+        (message.value() or b"").decode(errors="replace")
+        for message in read_to_end(repairing_city.kafka, repairing_city.topic)
+    ]
 
     assert found_in(payloads) >= {"Canary", "canary-former", id_number(4)}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+
 from contract.city import City, MakeCity, Reconciled
 from contract.forms import id_number
 
@@ -39,7 +40,9 @@ def test_equal_data_is_proved(city: City) -> None:
 def test_altered_row_is_named(city: City) -> None:
     """A value changed behind the applier is named as altered, for that department and record alone."""
     prepared(city)
-    city.execute(city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2))
+    city.execute(
+        city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2)
+    )
 
     reconciled = city.reconcile()
 
@@ -139,7 +142,9 @@ def test_equal_data_is_not_reported_under_load(city: City) -> None:
 def test_altered_row_is_repaired(make_city: MakeCity) -> None:
     """Where the subscription says repair, the department's sweep and one order put the authority's value back."""
     city = prepared(make_city(on_divergence="repair"))
-    city.execute(city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2))
+    city.execute(
+        city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2)
+    )
 
     reconciled = city.reconcile()
 
@@ -161,7 +166,9 @@ def test_missing_row_of_a_mirror_is_repaired(make_city: MakeCity) -> None:
 def test_flagged_row_is_left_to_a_person(city: City) -> None:
     """Where the subscription says flag, nothing is written until a person orders it."""
     prepared(city)
-    city.execute(city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2))
+    city.execute(
+        city.names.clinic, "UPDATE patient SET patient_name = 'Qian' WHERE card_no = :number", number=id_number(2)
+    )
 
     city.reconcile()
 
@@ -185,7 +192,6 @@ def test_new_epoch_is_unknown_until_its_end(city: City) -> None:
     prepared(city)
     city.reconcile()
     from contract.city import drive
-
     from tellonce.publish.stage import StageLimits
 
     city.begin_epoch()

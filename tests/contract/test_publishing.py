@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from contract.city import City, drive
 from sqlalchemy import text
 
+from contract.city import City, drive
 from tellonce.publish.relay import Relay
 
 

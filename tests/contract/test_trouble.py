@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
 from contract.city import City, Site
 from contract.forms import Terms, id_number
-from waiting import wait_until
-
 from tellonce.apply.applier import Applier
 from tellonce.publish.relay import Relay
 from tellonce.running import run_turns
 from tellonce.testing.postgres_server import PostgresServer
+from waiting import wait_until
 
 BACK_SECONDS = 40.0
 
@@ -66,7 +66,9 @@ def wait_for_patients(city: City, *serials: int) -> None:
     wait_until(lambda: set(city.patients()) == expected, BACK_SECONDS, what=f"patients {serials}")
 
 
-def test_broker_that_was_away_delays_and_loses_nothing(city: City, broker_away: Callable[[], None], broker_back: Callable[[], None]) -> None:
+def test_broker_that_was_away_delays_and_loses_nothing(
+    city: City, broker_away: Callable[[], None], broker_back: Callable[[], None]
+) -> None:
     """While the broker is away the relay pauses; what was changed meanwhile reaches the departments after."""
     city.begin_epoch()
     with running(city) as (relay, _):

@@ -23,7 +23,7 @@ def page(root: Path) -> str:
 
 def section(page: str, title: str) -> str:
     """The text below a heading, up to the next of the same rank."""
-    return page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return page.split(f"\n## {title}\n")[1].split("\n## ", maxsplit=1)[0]
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
@@ -59,7 +59,9 @@ def events_of(root: Path) -> Iterator[str]:
 def exit_codes_of(root: Path) -> set[int]:
     """Every number with which the command line ends, as the code has it."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((root / "src" / "tellonce").rglob("*.py")))
-    ends = re.findall(r"(?:typer\.Exit|sys\.exit)\((?:code=)?([^)\n]*)\)", text) + re.findall(r"exit_code = (\d+)", text)
+    ends = re.findall(r"(?:typer\.Exit|sys\.exit)\((?:code=)?([^)\n]*)\)", text) + re.findall(
+        r"exit_code = (\d+)", text
+    )
     return {int(number) for end in ends for number in re.findall(r"\b\d+\b", end)}
 
 
@@ -68,9 +70,9 @@ def test_settings_are_listed_with_their_defaults(page: str) -> None:
     expected = settings_of(Settings, "TELLONCE_") | settings_of(KafkaSettings, "TELLONCE_KAFKA__")
     # Its parts are listed one by one, and its servers have a default of their own there.
     del expected["TELLONCE_KAFKA"]
-    expected["TELLONCE_KAFKA__BOOTSTRAP_SERVERS"] = Settings.model_fields["kafka"].get_default(
-        call_default_factory=True
-    ).bootstrap_servers
+    expected["TELLONCE_KAFKA__BOOTSTRAP_SERVERS"] = (
+        Settings.model_fields["kafka"].get_default(call_default_factory=True).bootstrap_servers
+    )
 
     listed = {name: cells[0] for name, cells in rows_of(section(page, "Settings")).items()}
 

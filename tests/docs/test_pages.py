@@ -17,7 +17,10 @@ def test_every_dependency_has_its_reason_and_nothing_else_has(root: Path) -> Non
     """Each dependency of pyproject.toml has one line on the page, and the page lists no other."""
     project = tomllib.loads((root / "pyproject.toml").read_text())
     groups = project["dependency-groups"].values()
-    texts = [*project["project"]["dependencies"], *(text for group in groups for text in group if isinstance(text, str))]
+    texts = [
+        *project["project"]["dependencies"],
+        *(text for group in groups for text in group if isinstance(text, str)),
+    ]
     wanted = sorted({re.split(r"[\[<>=]", text)[0] for text in texts})
 
     assert sorted(first_cells(root / "docs" / "dependencies.md")) == wanted
@@ -30,7 +33,10 @@ def test_every_test_behind_a_guarantee_exists(root: Path) -> None:
 
     assert named
     for file, function in named:
-        assert re.search(rf"^ *def {function}\(", (root / file).read_text(encoding="utf-8"), re.MULTILINE), (file, function)
+        assert re.search(rf"^ *def {function}\(", (root / file).read_text(encoding="utf-8"), re.MULTILINE), (
+            file,
+            function,
+        )
 
 
 def test_every_guarantee_has_a_condition_and_a_test(root: Path) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fenced_blocks import Block, blocks_of
 
+from fenced_blocks import Block, blocks_of
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
 from waiting import wait_until

@@ -138,11 +138,12 @@ def test_header_comes_back(some: Header) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"1 1 1 1 0", b"2 1 1 1 0 1", b"1 0 1 1 0 1", b"1 1 1 1 1 1", b"1 1 -1 1 0 1", b"\xff", b"1 1 5 1 0 2"]
+    "data",
+    [b"", b"1 1 1 1 0", b"2 1 1 1 0 1", b"1 0 1 1 0 1", b"1 1 1 1 1 1", b"1 1 -1 1 0 1", b"\xff", b"1 1 5 1 0 2"],
 )
 def test_damaged_header_is_refused(data: bytes) -> None:
     """A header of another format, or with impossible numbers, is none."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):  # noqa: PT011 - bytes that are no text raise their own kind of ValueError
         parse_header(data)
 
 

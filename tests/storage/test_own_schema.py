@@ -1,5 +1,7 @@
 """Our own tables are what the migrations make, and leave nothing behind."""
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import Engine, MetaData, inspect
 
@@ -10,12 +12,12 @@ from tellonce.storage.tables import own_tables
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty database in either store."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_database"
     engine = open_database(request.getfixturevalue(name))
-    request.addfinalizer(engine.dispose)
-    return engine
+    yield engine
+    engine.dispose()
 
 
 def shape(engine: Engine) -> dict[str, dict[str, tuple[bool, bool]]]:

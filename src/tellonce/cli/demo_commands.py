@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     context: typer.Context,
     residents: Annotated[int, typer.Option(min=50, help="Residents of the city.")] = 3_000,
-    changes: Annotated[int, typer.Option(min=10, help="Changes made while the services run.")] = 400,
+    changes: Annotated[int, typer.Option(min=10, help="Changes made while the services run.")] = 300,
     seed: Annotated[int, typer.Option(help="The same seed gives the same city.")] = 1,
     keep: Annotated[Path | None, typer.Option(help="Folder to leave databases, configuration and verdict in.")] = None,
     broker: Annotated[str, typer.Option(help="embedded, or kafka for a real Apache Kafka.")] = "embedded",

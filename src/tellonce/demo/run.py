@@ -48,7 +48,7 @@ class DemoOptions:
     """What to run: the city's size, how many changes, the seed, where, and on what."""
 
     residents: int = 3_000
-    changes: int = 400
+    changes: int = 300
     seed: int = 1
     keep: Path | None = None
     broker: Literal["embedded", "kafka"] = "embedded"
@@ -131,7 +131,7 @@ class _Run:
             self._stack.callback(engine.dispose)
         self._city.create_databases(self._engines)
         departments = list(self._topology.departments)
-        pace = {"TELLONCE_SWEEP_INTERVAL_SECONDS": "2"}
+        pace = {"TELLONCE_SWEEP_INTERVAL_SECONDS": "3"}
         environments = {name: self._sites.environment(name, **pace) for name in departments}
         commands = Commands(self._folder, environments)
         self._commands = commands

@@ -1,0 +1,17 @@
+CREATE TABLE fund_account (
+	zhbh VARCHAR(20) NOT NULL,
+	gmsfhm VARCHAR(18) NOT NULL,
+	xm VARCHAR(30) NOT NULL,
+	csrq VARCHAR(8) NOT NULL,
+	xb VARCHAR(1) NOT NULL,
+	swbz VARCHAR(1) DEFAULT '0' NOT NULL,
+	zhzt VARCHAR(1) DEFAULT '0' NOT NULL,
+	zxbz VARCHAR(1) DEFAULT '0' NOT NULL,
+	dwmc VARCHAR(80),
+	zhye_fen BIGINT DEFAULT '0' NOT NULL,
+	khrq VARCHAR(8) NOT NULL,
+	gxsj TIMESTAMP WITHOUT TIME ZONE DEFAULT CURRENT_TIMESTAMP NOT NULL,
+	PRIMARY KEY (zhbh),
+	CONSTRAINT xm_bytes CHECK (octet_length(xm) <= 30)
+);
+CREATE INDEX ix_fund_account_gmsfhm ON fund_account (gmsfhm);
