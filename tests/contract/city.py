@@ -189,7 +189,10 @@ class City:
         newer = self._folder / "newer"
         shutil.copytree(self._folder / "contract", newer)
         self._write_contract(newer, with_street=True)
-        self.contracts[self.names.registry] = newer
+        registry = self.names.registry
+        self.contracts[registry] = newer
+        settings = self.settings(registry)
+        install(self.engines[registry], declared_sources(settings, load_contract(settings), registry))
 
     def adopt_newer_contract(self, department: str) -> None:
         """Let a subscriber know the contract's next version, too."""

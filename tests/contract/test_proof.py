@@ -79,7 +79,6 @@ def test_parked_record_is_named(city: City) -> None:
 
     reconciled = city.reconcile(city.names.fund)
 
-    assert (city.names.fund, city.pseudonym(1), "parked") in named(reconciled)
     assert {found for found in named(reconciled) if found[0] == city.names.fund} == {
         (city.names.fund, city.pseudonym(1), "parked")
     }
@@ -185,21 +184,6 @@ def test_resync_begins_a_new_epoch_and_ends_proved(city: City) -> None:
 
     assert {status.proved_epoch for status in reconciled.statuses} == {epoch}
     assert {status.state.value for status in reconciled.statuses} == {"proved"}
-
-
-def test_new_epoch_is_unknown_until_its_end(city: City) -> None:
-    """Until the mark that ends a new epoch's snapshot, a department is neither equal nor diverged."""
-    prepared(city)
-    city.reconcile()
-    from contract.city import drive
-    from tellonce.publish.stage import StageLimits
-
-    city.begin_epoch()
-    with city.relay() as relay:
-        relay._cycle._stager._limits = StageLimits(snapshot_records=1)
-        drive(relay, until=lambda: True)
-        drive(relay, until=lambda: True)
-    assert city.own_rows(city.names.registry, "snapshot")[0]["complete"] is False
 
 
 class TestRestored:

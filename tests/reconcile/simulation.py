@@ -358,9 +358,23 @@ class World:
                     found[department.name, key] = kind
         return found
 
-    def found(self) -> dict[tuple[str, str], DivergenceKind]:
-        """What the reconciler says differs."""
-        return {(each.department, each.pseudonym): each.kind for each in self.core.divergences()}
+    def check_findings(self) -> None:
+        """Exactly the records that differ are known to, each of its kind.
+
+        A kind may be the one it was found with where versions have moved and both digests are what they were: what no
+        sum shows is not looked into again.
+        """
+        true = self.differences()
+        found = {(each.department, each.pseudonym): each for each in self.core.divergences()}
+        assert found.keys() == true.keys()
+        sides = {each.name: each for each in self.departments}
+        for (department, key), event in found.items():
+            ours, theirs = self.authority.records.get(key), sides[department].records.get(key)
+            digests = (ours.digest if ours else None, theirs.digest if theirs else None)
+            versions = (ours.version if ours else 0, theirs.version if theirs else 0)
+            assert (event.authority_digest, event.department_digest) == digests
+            if (event.authority_version, event.department_version) == versions:
+                assert event.kind is true[department, key]
 
     def status(self, department: str) -> StreamStatus:
         """How a department's stream stands."""

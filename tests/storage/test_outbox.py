@@ -1,6 +1,8 @@
 """The outbox as the relay uses it: claiming, removing, adding, collapsing, and reading the captured table."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Connection, Engine
@@ -12,6 +14,7 @@ from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage.database import open_database, writing
 from tellonce.storage.outbox import Outbox, OutboxRow, collapse
+from tellonce.storage.outbox_table import image_from_json, image_to_json
 
 IMAGE: dict[str, Raw] = {"id_number": "a", "full_name": "b"}
 
@@ -294,3 +297,31 @@ def test_each_delete_and_create_of_a_chain_collapses() -> None:
         (2, {"id_number": "first"}, {"id_number": "between"}),
         (4, {"id_number": "between"}, {"id_number": "last"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [
+        (Decimal("0.30000000000000004"), Decimal("0.30000000000000004")),
+        (Decimal("1E+3"), Decimal("1E+3")),
+        (Decimal("1.50"), Decimal("1.50")),
+        (Decimal("NaN"), "NaN"),
+        (float("inf"), "inf"),
+        (0.1, Decimal("0.1")),
+        (2**63 - 1, 2**63 - 1),
+        (int("9" * 4_000), int("9" * 4_000)),
+        (Decimal("9" * 5_000), Decimal("9" * 5_000)),
+        (True, True),
+        (None, None),
+        ('王"\\\n\x7f', '王"\\\n\x7f'),
+        (b"\x00\xff", "\\x00ff"),
+        (date(1949, 12, 31), "1949-12-31"),
+    ],
+    ids=[f"value{at}" for at in range(14)],
+)
+def test_image_loses_nothing_in_json(value: Raw, back: Raw) -> None:
+    """What goes into an image's JSON comes out to the last digit, in a form that the codecs know."""
+    image = image_from_json(image_to_json({"it's": value}))
+
+    assert image is not None
+    assert (image["it's"], type(image["it's"])) == (back, type(back))

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from tellonce.apply.incoming import Incoming, decode_incoming
 from tellonce.apply.ledger import Entry, Ledger
 from tellonce.apply.subscription import SubscribedView
+from tellonce.avro import UnknownSchemaError
 from tellonce.avro.catalogue import Catalogue
 from tellonce.declare import CannotHold, Current, Mirror, Raw
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
@@ -97,6 +98,9 @@ def plan_batch(
         decision = Decision(incoming=item, old=old)
         try:
             decision.event = decode_incoming(subscribed, catalogue, item)
+        except UnknownSchemaError as error:
+            # Tried again: the next release of the contract may know it.
+            decision.park(Reason.UNKNOWN_SCHEMA, str(error))
         except PoisonMessageError as error:
             decision.park(str(error.facts.get("reason", Reason.UNDECODABLE)), str(error))
         if offered == known and not is_retry and not _is_repair_for(decision.event, subscribed.department):

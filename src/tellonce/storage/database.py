@@ -26,6 +26,13 @@ OWN_SCHEMA = "tellonce"
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_SECONDS = 5
+_POSTGRES_SETTINGS = (
+    "client_encoding=UTF8",
+    "timezone=UTC",
+    "idle_in_transaction_session_timeout=60000",
+    # Compiling a claim costs more than running it, where the outbox grew since its last statistics.
+    "jit=off",
+)
 # PostgreSQL classes of SQLSTATE that a later try may get past: connection, resources, operator intervention, system,
 # and serialization or deadlock rollbacks (class 40).
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
@@ -58,7 +65,7 @@ def open_database(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-                "options": "-c client_encoding=UTF8 -c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+                "options": " ".join(f"-c {setting}" for setting in _POSTGRES_SETTINGS),
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,

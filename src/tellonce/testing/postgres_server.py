@@ -22,7 +22,7 @@ from tellonce.testing.processes import ServerProcess, free_port, user_group, wai
 
 __all__ = ["PostgresServer", "PostgresSettings", "find_postgres"]
 
-SUPERUSER = "tellonce"
+SUPERUSER = "city"
 # Debian and its kin keep each version here, off PATH.
 SYSTEM_FOLDER = Path("/usr/lib/postgresql")
 START_SECONDS = 60.0
