@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import uuid4
 
 from sqlalchemy import Engine, RowMapping, select, text
@@ -144,7 +144,7 @@ class City:
         for department in self.departments:
             self._make_database(department)
 
-    def __enter__(self) -> "City":
+    def __enter__(self) -> Self:
         """Give the city itself."""
         return self
 

@@ -60,16 +60,23 @@ def embedded_kafka(broker: EmbeddedBroker) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_ms=2_000)
 
 
+def fresh_group(department: str) -> str:
+    """A group of its own for each applier: the embedded broker gives a departed member's partitions away only when its
+    session has run out, 45 s later. Positions are the database's, so the group's name decides nothing."""
+    return f"tellonce.{department}.{uuid4().hex}"
+
+
 @pytest.fixture(
     params=[
         pytest.param("embedded-sqlite"),
         pytest.param("kafka-postgres", marks=[pytest.mark.kafka, pytest.mark.postgres]),
     ]
 )
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """Each test runs twice: on the embedded broker with SQLite, and on a real Kafka with a real PostgreSQL."""
     with ExitStack() as stack:
         if request.param == "embedded-sqlite":
+            monkeypatch.setattr("tellonce.cli.wiring.group_of", fresh_group)
             yield sqlite_site(tmp_path, request.getfixturevalue("embedded_broker"))
             return
         server: KafkaServer = request.getfixturevalue("kafka")
@@ -78,8 +85,11 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def postgres_only_site(postgres: PostgresServer, embedded_broker: EmbeddedBroker) -> Iterator[Site]:
+def postgres_only_site(
+    postgres: PostgresServer, embedded_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """The embedded broker with a real PostgreSQL, for what only its databases can do: be away, or lock one row."""
+    monkeypatch.setattr("tellonce.cli.wiring.group_of", fresh_group)
     with ExitStack() as stack:
         yield postgres_site(postgres, embedded_kafka(embedded_broker), stack, embedded_broker)
 

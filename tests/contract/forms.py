@@ -216,16 +216,21 @@ def tables_of(names: Names, dialect: str) -> dict[str, list[str]]:
 
     return {
         names.registry: [
-            "CREATE TABLE resident (resident_id integer PRIMARY KEY, id_number text, name text, born date, street text)",
+            "CREATE TABLE resident (resident_id int PRIMARY KEY, id_number text, name text, born date, street text)",
             f"CREATE TABLE id_history (history_id {serial}, resident_id integer, id_number text)",
         ],
         names.fund: [
-            "CREATE TABLE account (zhbh text PRIMARY KEY, gmsfhm varchar(18), xm varchar(30), csrq varchar(8), "
-            "street text, zt text NOT NULL DEFAULT '0')",
+            (
+                "CREATE TABLE account (zhbh text PRIMARY KEY, gmsfhm varchar(18), xm varchar(30), csrq varchar(8), "
+                "street text, zt text NOT NULL DEFAULT '0')"
+            ),
             *_continued(audit("account", "zhbh", "xm")),
         ],
         names.clinic: [
-            f"CREATE TABLE patient (pid {serial}, card_no text UNIQUE, patient_name varchar(20), dob date, street text)",
+            (
+                f"CREATE TABLE patient (pid {serial}, card_no text UNIQUE, patient_name varchar(20), dob date, "
+                "street text)"
+            ),
             *_continued(audit("patient", "pid", "patient_name")),
         ],
     }

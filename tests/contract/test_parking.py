@@ -1,5 +1,7 @@
 """Guarantee 7, bad data: a record that cannot be applied parks with its reason, and the others flow on."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text, update
 
@@ -21,10 +23,9 @@ def spoil(city: City, serial: int, payload: bytes, monkeypatch: pytest.MonkeyPat
     def crash(*_arguments: object, **_named: object) -> None:
         raise Crash
 
-    with city.relay() as relay:
-        with monkeypatch.context() as patch, pytest.raises(Crash):
-            patch.setattr("tellonce.publish.send.Sender.send", crash)
-            drive(relay)
+    with city.relay() as relay, monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr("tellonce.publish.send.Sender.send", crash)
+        drive(relay)
     with writing(city.engines[city.names.registry]) as connection:
         table = own_tables(connection.dialect.name).staged
         of_record = table.c.record_key == str(serial)
@@ -131,15 +132,14 @@ def test_event_of_a_future_schema_is_released_when_it_is_known(city: City) -> No
     before = set(reasons(city, city.names.clinic).values()), city.patients()[id_number(1)]
 
     city.adopt_newer_contract(city.names.clinic)
-    city.apply(city.names.clinic)
+    with city.applier(city.names.clinic) as applier:
+        drive(applier, until=lambda: not city.parked(city.names.clinic))
 
     assert before == ({"unknown_schema"}, "Wang Fang")
     assert (reasons(city, city.names.clinic), city.patients()[id_number(1)]) == ({}, "Zhao New")
 
 
-def test_row_that_a_clerk_holds_parks_as_locked_and_is_applied_after(
-    postgres_only_site: Site, tmp_path: object
-) -> None:
+def test_row_that_a_clerk_holds_parks_as_locked_and_is_applied_after(postgres_only_site: Site, tmp_path: Path) -> None:
     """A locked row delays its own record only, until the clerk lets it go."""
     with City(tmp_path, postgres_only_site, Terms()) as city:
         clinic = city.names.clinic

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconcile.builders import FUND, HEALTH, pseudonym
-from reconcile.simulation import RECORDS, Faults, World
+from reconcile.faults import Faults
+from reconcile.simulation import RECORDS, World
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 from tellonce.reconcile.status import StreamState
 

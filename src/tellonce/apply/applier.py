@@ -193,7 +193,7 @@ class Applier:
 
     def _retry(self) -> bool:
         now = self._monotonic()
-        if now - self._retried_at < _RETRY_SECONDS:
+        if not self._streams or now - self._retried_at < _RETRY_SECONDS:
             return False
         self._retried_at = now
         did = False
@@ -213,6 +213,9 @@ class Applier:
 
     def _sweep(self) -> bool:
         if not self._sweeping:
+            if not self._streams:
+                # A sweep of no stream would count as one.
+                return False
             if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
                 return False
             self._sweeping = [

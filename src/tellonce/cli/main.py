@@ -1,8 +1,9 @@
 """The command `tellonce`."""
 
 import sys
+import traceback
+from pathlib import Path
 
-import click
 import typer
 
 from tellonce import __version__
@@ -47,5 +48,14 @@ def main() -> None:
     except TellonceError as error:
         say(f"tellonce: {error}")
         sys.exit(error.exit_code)
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the one place where a defect ends: an error's own text may quote a row
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "tellonce" in frame.filename]
+        place = ours[-1] if ours else place
+        say(
+            f"tellonce: stopped by {type(error).__name__} at {Path(place.filename).name}:{place.lineno}, which nobody "
+            "foresaw; its text is not shown, since it may quote a record; nothing that was not committed is kept"
+        )
+        sys.exit(1)

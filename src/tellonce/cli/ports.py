@@ -78,14 +78,23 @@ class ControlPorts:
         reader = self._stack.enter_context(ControlReader(self._kafka, f"{self._client_id}-inquiries", [topic], "now"))
         return lambda: [m for message in reader.poll(0.0) if (m := _decoded(Inquiry, message.value))]
 
-    def read_orders(self, topic: str, cursors: Mapping[int, int]) -> Callable[[], list[GivenOrder]]:
-        """Gives a function that gives the orders behind the places that the database remembers."""
+    def read_orders(
+        self, topic: str, cursors: Mapping[int, int]
+    ) -> tuple[Callable[[], list[GivenOrder]], Callable[[], bool]]:
+        """Gives a function that gives the orders behind the places that the database remembers.
+
+        The second function tells whether all that were there at the start were given.
+        """
         reader = self._stack.enter_context(ControlReader(self._kafka, f"{self._client_id}-orders", [topic]))
-        return lambda: [
-            GivenOrder(partition=m.partition, offset=m.offset, order=_decoded(Order, m.value))
-            for m in reader.poll(0.0)
-            if m.offset >= cursors.get(m.partition, 0)
-        ]
+
+        def given() -> list[GivenOrder]:
+            return [
+                GivenOrder(partition=m.partition, offset=m.offset, order=_decoded(Order, m.value))
+                for m in reader.poll(0.0)
+                if m.offset >= cursors.get(m.partition, 0)
+            ]
+
+        return given, lambda: reader.has_caught_up
 
     def _write(self, topic: str, view: str, partition: int, message: BaseModel) -> None:
         self._writer.write(topic, stream_key(view, partition), encode_message(message))

@@ -214,7 +214,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
     control = ControlPorts(kafka, name, department, stack)
     with reading(engine) as connection:
         cursors = {p: int(load_cursor(connection, f"{ORDERS_TASK}:{p}") or 0) for p in range(64)}
-    orders = control.read_orders(ORDERS, cursors)
+    orders, has_read_orders = control.read_orders(ORDERS, cursors)
     message_timeout_seconds = kafka.message_timeout_ms / 1000
     cycle_settings = CycleSettings(
         department=department,
@@ -234,6 +234,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
         tombstones=lambda due: control.bury(due, topics),
         flush=control.flush,
         orders=orders,
+        has_read_orders=has_read_orders,
         inquiries=control.read_inquiries(INQUIRIES),
         read_log_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
     )

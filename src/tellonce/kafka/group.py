@@ -146,7 +146,9 @@ def _starting(partition: Partition, start: Start) -> TopicPartition:
     offset, leader_epoch = start
     if offset == 0:
         return TopicPartition(*partition, OFFSET_BEGINNING)
-    return TopicPartition(*partition, offset, leader_epoch=leader_epoch if leader_epoch >= 0 else None)
+    if leader_epoch < 0:
+        return TopicPartition(*partition, offset)
+    return TopicPartition(*partition, offset, leader_epoch=leader_epoch)
 
 
 def read_message(message: Message) -> ReadMessage:

@@ -46,6 +46,7 @@ class RelayPorts:
     tombstones: Callable[[Sequence[Mapping[str, object]]], None]
     flush: Callable[[], None]
     orders: Callable[[], Sequence[GivenOrder]]
+    has_read_orders: Callable[[], bool]
     inquiries: Callable[[], Sequence[Inquiry]]
     read_log_ends: LogReader
 
@@ -114,8 +115,9 @@ class Relay:
         return did
 
     def is_done(self) -> bool:
-        """Tells whether nothing was left to do in the last turn, and a sweep has been through."""
-        return self._is_idle and not self._sweeping and self._swept_at > float("-inf")
+        """Tells whether nothing was left to do in the last turn, all orders were read, and a sweep has been through."""
+        has_swept = not self._sweeping and self._swept_at > float("-inf")
+        return self._is_idle and has_swept and self._ports.has_read_orders()
 
     def pause(self) -> None:
         """Lets go of everything in hand: what is staged is read again from the database."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from tellonce.avro.catalogue import Catalogue
 from tellonce.keyring import ViewKeys
 from tellonce.model.digest import MODULUS, from_hex, pseudonym_of, to_hex
+from tellonce.model.divergence import RecordState
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, select_by_keys, upsert
 from tellonce.storage.tables import own_tables
@@ -169,6 +170,7 @@ def begin_epoch(connection: Connection, record_type: str, views: Sequence[Publis
     now = clock_ms(connection)
     newest = connection.execute(select(func.max(own.stream.c.epoch)).where(own.stream.c.view.in_(names))).scalar() or 0
     epoch = max(int(newest) + 1, now // 1000)
+    _recall_unsent_deletes(connection, names)
     connection.execute(delete(own.staged).where(own.staged.c.view.in_(names)))
     connection.execute(delete(own.stream).where(own.stream.c.view.in_(names)))
     connection.execute(
@@ -187,6 +189,25 @@ def begin_epoch(connection: Connection, record_type: str, views: Sequence[Publis
         )
     )
     return epoch
+
+
+def _recall_unsent_deletes(connection: Connection, views: Sequence[str]) -> None:
+    """Lets the sweep publish deletes again that were staged and not confirmed: a snapshot reads only rows that are there.
+
+    To the sweep such a record is one that the ledger believes there, in a form that no row has.
+    """
+    own = own_tables(connection.dialect.name)
+    published, staged = own.published, own.staged
+    unsent = select(staged.c.record_key).where(staged.c.view == published.c.view, staged.c.record_key.is_not(None))
+    connection.execute(
+        update(published)
+        .where(
+            published.c.view.in_(views),
+            published.c.state == RecordState.DELETED,
+            published.c.record_key.in_(unsent),
+        )
+        .values(state=RecordState.LIVE, digest=to_hex(0))
+    )
 
 
 def _first(view: PublishedView, partition: int, epoch: int) -> Mapping[str, object]:
