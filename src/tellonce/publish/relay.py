@@ -93,9 +93,9 @@ class Relay:
         Raises:
             RetryableError: database or broker is away; what was in hand stays staged.
         """
-        if self._cycle.lease is None and not self._take_over():
-            return False
         try:
+            if self._cycle.lease is None and not self._take_over():
+                return False
             turn = self._cycle.turn()
             for mark in turn.marks:
                 self._ports.mark(mark)
