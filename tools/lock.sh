@@ -13,8 +13,11 @@ compile() {
 
 compile --group dev --output-file requirements.lock pyproject.toml
 echo "uv" | compile --output-file tools/uv.lock -
+# What the image installs: nothing of tests and checkers, in the very versions that they ran with.
+compile --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
+compile --constraint requirements.lock --output-file deploy/build.lock --group pyproject.toml:build
 
-if grep -nE '^--|://|@ ' requirements.lock tools/uv.lock; then
+if grep -nE '^--|://|@ ' requirements.lock tools/uv.lock deploy/requirements.lock deploy/build.lock; then
     echo "the lines above name an index, a link or a path, which would not be there on another machine" >&2
     exit 1
 fi

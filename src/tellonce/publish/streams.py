@@ -192,7 +192,7 @@ def begin_epoch(connection: Connection, record_type: str, views: Sequence[Publis
 
 
 def _recall_unsent_deletes(connection: Connection, views: Sequence[str]) -> None:
-    """Lets the sweep publish deletes again that were staged and not confirmed: a snapshot reads only rows that are there.
+    """Lets the sweep publish unconfirmed deletes again: a snapshot reads only rows that are there.
 
     To the sweep such a record is one that the ledger believes there, in a form that no row has.
     """

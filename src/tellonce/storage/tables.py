@@ -24,7 +24,9 @@ class OwnTables:
         self._postgres = dialect_name == "postgresql"
         self.metadata = MetaData(schema=OWN_SCHEMA if self._postgres else None)
         self._authority()
+        self._authority_beside_streams()
         self._subscriber()
+        self._subscriber_beside_streams()
         self.progress = self._table(
             "progress",
             Column("task", Text, primary_key=True),
@@ -102,6 +104,8 @@ class OwnTables:
             Column("mark_sum", Text),
             Column("mark_count", BigInteger),
         )
+
+    def _authority_beside_streams(self) -> None:
         self.snapshot = self._table(
             "snapshot",
             Column("record_type", Text, primary_key=True),
@@ -165,6 +169,8 @@ class OwnTables:
             Column("applied_at_ms", BigInteger, nullable=False),
             self._index("applied_stream", "view", "partition", "pseudonym"),
         )
+
+    def _subscriber_beside_streams(self) -> None:
         self.linked_row = self._table(
             "linked_row",
             Column("view", Text, primary_key=True),
