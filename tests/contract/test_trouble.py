@@ -11,6 +11,7 @@ import pytest
 from contract.city import City, Site
 from contract.forms import Terms, id_number
 from tellonce.apply.applier import Applier
+from tellonce.model.errors import RetryableError
 from tellonce.publish.relay import Relay
 from tellonce.running import run_turns
 from tellonce.testing.postgres_server import PostgresServer
@@ -26,6 +27,7 @@ class Running:
         """Start nothing yet; `with` does."""
         self.pauses = 0
         self.failures: list[BaseException] = []
+        self.is_database_away = False
         self._service = service
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -43,9 +45,15 @@ class Running:
 
     def _run(self) -> None:
         try:
-            run_turns(self._service.turn, self._stop, on_pause=self._pause, idle_seconds=0.05)
+            run_turns(self._turn, self._stop, on_pause=self._pause, idle_seconds=0.05)
         except BaseException as error:  # noqa: BLE001 - whatever ended it is for the test to see
             self.failures.append(error)
+
+    def _turn(self) -> bool:
+        if self.is_database_away:
+            msg = "the database is away"
+            raise RetryableError(msg)
+        return self._service.turn()
 
     def _pause(self) -> None:
         self.pauses += 1
@@ -117,8 +125,9 @@ def test_applier_reads_on_after_its_database_was_away(city_on_postgres: City) ->
         city.add(1)
         wait_for_patients(city, 1)
 
-        # The group's partitions are paused as they are whenever the database is away.
-        applier._pause()
+        applier.is_database_away = True
+        wait_until(lambda: applier.pauses, BACK_SECONDS, what="the applier pauses")
         city.add(2)
+        applier.is_database_away = False
 
         wait_for_patients(city, 1, 2)

@@ -37,9 +37,9 @@ def changed(settings: KafkaSettings, **given: Any) -> KafkaSettings:
     return KafkaSettings(**{name: value for name, value in fields.items() if value is not None})
 
 
-def symptoms(*errors: tuple[str, str], lines: tuple[str, ...] = (), advertised: tuple[str, ...] = ()) -> Symptoms:
+def symptoms(*errors: tuple[str, str], lines: tuple[str, ...] = ()) -> Symptoms:
     """What a client said."""
-    return Symptoms(errors=list(errors), lines=list(lines), advertised=advertised)
+    return Symptoms(errors=list(errors), lines=list(lines))
 
 
 def test_broker_that_answers_passes(broker: Broker) -> None:
@@ -211,10 +211,7 @@ def test_advertised_address_that_cannot_be_resolved_is_told() -> None:
         ({}, symptoms(("_RESOLVE", "kafka:9092/bootstrap: Failed to resolve")), "host name in kafka:9092"),
         (
             {},
-            symptoms(
-                ("_TRANSPORT", "localhost:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused"),
-                advertised=("localhost:9092",),
-            ),
+            symptoms(("_TRANSPORT", "localhost:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused")),
             "tells clients to connect to localhost:9092, where nothing answers",
         ),
         ({}, symptoms(), "no answer from kafka:9092 within 5 s"),

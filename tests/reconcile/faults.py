@@ -41,20 +41,13 @@ class Faults:
             self._may_be(department, key, DivergenceKind.MISSING, DivergenceKind.STALE, DivergenceKind.ORPHANED)
 
     def set_back(self, department: Subscriber, key: str) -> None:
-        """Puts row and ledger back to an older version, as a partial restore does."""
-        entry = department.records.get(key)
-        if entry is None or entry.version < 2:
+        """Puts row and ledger back to what they were before the last event, as a partial restore does."""
+        earlier = department.earlier.get(key)
+        if earlier is None:
             return
-        department.records[key] = entry.model_copy(
-            update={
-                "version": entry.version - 1,
-                "sequence": max(1, entry.sequence - 1),
-                "digest": digest(("old", next(self.world.planted))),
-                "state": RecordState.HELD,
-            }
-        )
-        # Of a deleted record the older version is an orphan.
-        self._may_be(department, key, DivergenceKind.STALE, DivergenceKind.ORPHANED)
+        department.records[key] = earlier
+        # Of a record deleted since, the older version is an orphan; of one created since, there is none.
+        self._may_be(department, key, DivergenceKind.STALE, DivergenceKind.ORPHANED, DivergenceKind.MISSING)
 
     def invent(self, department: Subscriber) -> None:
         """Makes a record that the authority does not have."""

@@ -110,6 +110,7 @@ class Subscriber(Side):
         self.is_unsure = False
         self.parks: dict[str, RecordState] = {}
         self.stubborn: set[str] = set()
+        self.earlier: dict[str, PageEntry] = {}
         self.attestations: list[Attestation] = []
 
     def read(self, log: Sequence[LogEvent], *, delay: bool = False) -> None:
@@ -153,6 +154,8 @@ class Subscriber(Side):
         is_named = self.name in event.repair_for and (event.epoch, event.version) == stored
         if (event.epoch, event.version) <= stored and not is_named:
             return
+        if known is not None:
+            self.earlier[key] = known
         before = None if known is None else known.digest
         held = None if event.digest is None else digest("stubborn") if key in self.stubborn else event.digest
         state = RecordState.DELETED if event.digest is None else RecordState.HELD

@@ -66,9 +66,8 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What any client learns first: addresses that the brokers advertise, and the topics that this user may see."""
+    """What any client learns first: the topics that this user may see, and whether the cluster names a controller."""
 
-    addresses: tuple[str, ...]
     topics: frozenset[str]
     has_controller: bool
 
@@ -123,7 +122,6 @@ class Admin:
         except KafkaException as error:
             raise error_of(error, f"reach Kafka at {self._servers}") from error
         return Metadata(
-            addresses=tuple(f"{broker.host}:{broker.port}" for broker in found.brokers.values()),
             topics=frozenset(found.topics),
             has_controller=found.controller_id in found.brokers,
         )

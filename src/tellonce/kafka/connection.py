@@ -17,6 +17,8 @@ _LONGEST_TRY_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _SHORTEST_REQUEST_SECONDS = 1.0
 _LONGEST_TEXT = 160
+_LEARNED = re.compile(r"^(?:[a-z_]+://)?(?P<address>[^/]+)/\d+: ")
+"""Before a text that librdkafka says of a broker whose address it was told, not one that it was given to start with."""
 _TIMINGS = re.compile(r" \(after \d+ms in state [A-Z_]+\)|, \d+ identical error\(s\) suppressed")
 
 
@@ -26,7 +28,6 @@ class Symptoms:
 
     errors: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     lines: list[str] = field(default_factory=list[str])
-    advertised: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether an error of this name came."""
@@ -72,7 +73,6 @@ def check_connection(
         on_line=symptoms.lines.append,
     )
     metadata = _metadata(admin, settings, symptoms, deadline)
-    symptoms.advertised = metadata.addresses
     rights = (("READ", "read", set(reads)), ("WRITE", "write", set(writes)))
     names = sorted({*(topics or ()), *rights[0][2], *rights[1][2]})
     if not metadata.has_controller:
@@ -222,16 +222,15 @@ def _protocol_is_wrong(settings: KafkaSettings, symptoms: Symptoms) -> str | Non
 
 def _advertised_is_unreachable(settings: KafkaSettings, symptoms: Symptoms) -> str | None:
     asked = {server.strip().rpartition("//")[2] for server in settings.bootstrap_servers.split(",")}
-    for address in symptoms.advertised:
-        if address in asked:
-            continue
-        for name in ("_RESOLVE", "_TRANSPORT"):
-            if symptoms.text(name, address) is not None:
-                reason = "which this machine cannot resolve" if name == "_RESOLVE" else "where nothing answers"
-                return (
-                    f"{settings.bootstrap_servers} answered, but tells clients to connect to {address}, {reason}: use "
-                    "the listener that the broker advertises for this network, or correct its advertised.listeners"
-                )
+    reasons = {"_RESOLVE": "which this machine cannot resolve", "_TRANSPORT": "where nothing answers"}
+    for name, text in symptoms.errors:
+        told = _LEARNED.match(text)
+        if told is not None and told["address"] not in asked and name in reasons:
+            return (
+                f"{settings.bootstrap_servers} answered, but tells clients to connect to {told['address']}, "
+                f"{reasons[name]}: use the listener that the broker advertises for this network, or correct its "
+                "advertised.listeners"
+            )
     return None
 
 
