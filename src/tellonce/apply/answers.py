@@ -48,11 +48,13 @@ def _collect(
         after = chunk[-1].pseudonym
         for entry in chunk:
             bucket = bucket_of(entry.pseudonym, subscribed.view.buckets)
+            if wanted and bucket not in wanted:
+                continue
             if inquiry.ask == "buckets":
                 if entry.digest is not None:
                     total, count = sums[bucket]
                     sums[bucket] = ((total + from_hex(entry.digest)) % MODULUS, count + 1)
-            elif not wanted or bucket in wanted:
+            else:
                 if len(entries) == inquiry.limit:
                     return sums, entries, entries[-1].pseudonym
                 entries.append(

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from tellonce.control.messages import DivergenceEvent
 from tellonce.demo.check import Finding, Known, check
+from tellonce.demo.corrections import Corrections
 from tellonce.demo.faults import Fault, FaultPlan, Planted, plan_faults
 from tellonce.demo.generation import City, build_city
 from tellonce.demo.load import ChangeLoad
@@ -130,6 +131,7 @@ class _Run:
         for engine in self._engines.values():
             self._stack.callback(engine.dispose)
         self._city.create_databases(self._engines)
+        self._corrections = Corrections(self._folder / "consumers", self._topology, self._engines)
         departments = list(self._topology.departments)
         pace = {"TELLONCE_SWEEP_INTERVAL_SECONDS": "3"}
         environments = {name: self._sites.environment(name, **pace) for name in departments}
@@ -201,7 +203,7 @@ class _Run:
             "true": not problems,
             "problems": problems,
             "options": {"residents": self._options.residents, "changes": self._options.changes},
-            "departments": self._observer.holdings(),
+            "departments": self._holdings(),
             "propagation": percentiles(self._observer.delays_ms(self._load_began_ms)),
             "planted": [self._found(planted) for planted in self._planted],
             "divergences": [event.model_dump(mode="json") for event in open_ones],
@@ -212,6 +214,13 @@ class _Run:
         databases = keep_databases(self._folder, self._sites.databases, self._engines)
         write_facts(self._folder, databases, ownership, known)
         return verdict
+
+    def _holdings(self) -> list[dict[str, object]]:
+        corrected = self._corrections.counts()
+        return [
+            {**row, "corrected": corrected[str(row["department"]), str(row["view"])]}
+            for row in self._observer.holdings()
+        ]
 
     def _unnamed(self, findings: Sequence[Finding], open_ones: Sequence[DivergenceEvent]) -> list[str]:
         """Gives where check and reconciler do not name the same records as ambiguous, or as too long for their column.

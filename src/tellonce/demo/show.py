@@ -71,7 +71,7 @@ def _ignore(_done: int, _known: int | None) -> None:
 
 def show_verdict(verdict: dict[str, Any], keep: Path | None) -> None:
     """Prints the verdict as tables and one last line."""
-    shown = ("department", "view", "held", "linked", "parked", "ambiguous", "out_of_scope", "applied_events")
+    shown = ("department", "view", "held", "linked", "corrected", "parked", "ambiguous", "out_of_scope")
     rows = [{name: row[name] for name in shown} for row in verdict["departments"]]
     show_table("What each department holds", rows, empty="nothing")
     planted = [{k: v for k, v in row.items() if k not in ("pseudonym", "heals")} for row in verdict["planted"]]

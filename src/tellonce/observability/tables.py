@@ -9,6 +9,8 @@ from rich.table import Table
 
 __all__ = ["say", "show_json", "show_table"]
 
+_WIDTH_OF_FILES = 160
+
 
 def say(text: str) -> None:
     """Prints a line for a person on standard error, so that standard output holds data only."""
@@ -31,4 +33,5 @@ def show_table(title: str, rows: Sequence[Mapping[str, object]], *, empty: str) 
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    # A file or a pipe has no right margin: nothing is folded there that a person may search for.
+    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES).print(table)

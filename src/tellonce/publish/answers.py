@@ -32,13 +32,13 @@ def answer_inquiry(connection: Connection, department: str, view: PublishedView,
     next_after = ""
     for row in rows:
         bucket = bucket_of(row.pseudonym, view.view.buckets)
-        if row.epoch != stream.epoch:
+        if row.epoch != stream.epoch or (wanted and bucket not in wanted):
             continue
         if inquiry.ask == "buckets":
             if row.digest is not None:
                 sums[bucket][0] = (sums[bucket][0] + from_hex(row.digest)) % MODULUS
                 sums[bucket][1] += 1
-        elif not wanted or bucket in wanted:
+        else:
             if len(entries) == inquiry.limit:
                 next_after = entries[-1].pseudonym
                 break
