@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
 
@@ -54,6 +54,7 @@ class GroupReader:
         self._forget = forget
         self._trouble_with = trouble_with
         self._ended: set[Partition] = set()
+        self._unstarted: set[Partition] = set()
         self.assigned: set[Partition] = set()
         consumer.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
@@ -61,8 +62,13 @@ class GroupReader:
         """Gives the messages that have come, in order per partition; waits at most 50 ms.
 
         Raises:
-            TellonceError: the group or a topic is forbidden, or the client can do nothing more.
+            TellonceError: the group or a topic is forbidden, or the client can do nothing more; or `start_of` raised
+                it, which is then asked again at the next poll.
         """
+        for place in sorted(self._unstarted):
+            self.seek(place, self._start_of(place))
+            self._unstarted.discard(place)
+            self.assigned.add(place)
         found: dict[Partition, list[ReadMessage]] = {}
         for message in self._consumer.consume(_MESSAGES_PER_POLL, _POLL_SECONDS):
             partition = (str(message.topic()), int(message.partition() or 0))
@@ -78,7 +84,7 @@ class GroupReader:
 
     def is_at_end(self) -> bool:
         """Tells whether partitions are assigned and the end of each has come since its last message."""
-        return bool(self.assigned) and self._ended >= self.assigned
+        return bool(self.assigned) and not self._unstarted and self._ended >= self.assigned
 
     def high_watermark(self, partition: Partition) -> int:
         """Gives the offset behind the last message, at least as new as the fetched messages.
@@ -116,14 +122,16 @@ class GroupReader:
         self._consumer.close()
 
     def _assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        places = [(p.topic, p.partition) for p in partitions]
-        self.assigned.update(places)
-        consumer.incremental_assign([_starting(place, self._start_of(place)) for place in places])
-        _log.info("partitions_assigned", partitions=len(places))
+        # Where this callback raises, librdkafka begins at the group's own offsets. So the database, which may be away,
+        # is asked outside of it, and until then nothing is read.
+        self._unstarted.update((p.topic, p.partition) for p in partitions)
+        consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
+        _log.info("partitions_assigned", partitions=len(partitions))
 
     def _revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             place = (partition.topic, partition.partition)
+            self._unstarted.discard(place)
             self.assigned.discard(place)
             self._ended.discard(place)
             self._forget(place)
