@@ -8,13 +8,15 @@ from typing import Self
 
 import pytest
 
-from contract.city import City, Site
+from contract.city import City, Site, drive
 from contract.forms import Terms, id_number
 from tellonce.apply.applier import Applier
+from tellonce.kafka.reading import read_to_end
 from tellonce.model.errors import RetryableError
 from tellonce.publish.relay import Relay
 from tellonce.running import run_turns
 from tellonce.testing.postgres_server import PostgresServer
+from tellonce.topology.topics import attestations
 from waiting import wait_until
 
 BACK_SECONDS = 40.0
@@ -131,3 +133,22 @@ def test_applier_reads_on_after_its_database_was_away(city_on_postgres: City) ->
         applier.is_database_away = False
 
         wait_for_patients(city, 1, 2)
+
+
+def test_what_was_said_before_the_trouble_is_said_again(city: City) -> None:
+    """An attestation that may have been lost with the broker is repeated, also where the stream is quiet."""
+    city.add(1)
+    city.begin_epoch()
+    city.publish()
+    topic = attestations(city.names.clinic)
+    with city.applier(city.names.clinic) as applier:
+        drive(applier)
+        before = [message.value() for message in read_to_end(city.kafka, topic)]
+
+        applier.pause()
+        drive(applier)
+
+    after = [message.value() for message in read_to_end(city.kafka, topic)]
+    newest = set(after[len(before) :])
+    assert len(newest) == city.terms.partitions
+    assert newest <= set(before)

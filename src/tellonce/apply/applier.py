@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Engine
 
 from tellonce.apply.answers import answer_inquiry
-from tellonce.apply.ledger import Ledger
+from tellonce.apply.ledger import Ledger, StreamRow
 from tellonce.apply.parked import due
 from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
 from tellonce.apply.subscription import SubscribedView
@@ -75,7 +75,6 @@ class Applier:
         self._on_applied = on_applied
         self._monotonic = monotonic
         self._streams: dict[StreamId, StreamApplier] = {}
-        self._repeat: list[Attestation] = []
         self._retried_at = self._swept_at = self._chunk_at = float("-inf")
         self._sweeping: list[Callable[[], bool]] = []
         self._has_nothing_due = False
@@ -88,8 +87,7 @@ class Applier:
         topic, number = partition
         row = load_stream(self._engine, self._views[topic].name, number)
         self._streams[partition] = StreamApplier(self._engine, self._views[topic], self._catalogue, row)
-        if row.attestation is not None:
-            self._repeat.append(Attestation.model_validate_json(row.attestation))
+        self._repeat(row)
         if row.stopped is not None:
             stop_stream(self._engine, row.view, number, None)
         return row.position.offset, row.position.leader_epoch
@@ -111,6 +109,10 @@ class Applier:
         Raises:
             RetryableError: database or broker is away; what was in hand is kept and tried again.
         """
+        if self._is_paused:
+            # What was said before the trouble may never have arrived, and a quiet stream says nothing new.
+            for topic, number in self._streams:
+                self._repeat(load_stream(self._engine, self._views[topic].name, number))
         self._take(self._reader.poll())
         did = self._apply()
         did |= self._answer()
@@ -119,9 +121,6 @@ class Applier:
         if not did or self._monotonic() - self._chunk_at >= _CHUNK_SECONDS:
             self._chunk_at = self._monotonic()
             did |= self._sweep()
-        while self._repeat:
-            self._ports.attest(self._repeat[0])
-            self._repeat.pop(0)
         self._ports.flush()
         if self._is_paused:
             self._is_paused = False
@@ -146,6 +145,10 @@ class Applier:
     def close(self) -> None:
         """Leaves the group; what was in hand is read again next time."""
         self._reader.close()
+
+    def _repeat(self, row: StreamRow) -> None:
+        if row.attestation is not None:
+            self._ports.attest(Attestation.model_validate_json(row.attestation))
 
     def _take(self, messages: Mapping[StreamId, Sequence[ReadMessage]]) -> None:
         for partition, some in messages.items():
