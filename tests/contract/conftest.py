@@ -19,6 +19,12 @@ from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
 
 
+@pytest.fixture(autouse=True)
+def _impatient_relays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a relay say what its last batch left open at once: how long it may wait with it is no test's subject."""
+    monkeypatch.setattr("tellonce.publish.send._FLAG_INTERVAL_SECONDS", 0.02)
+
+
 def sqlite_site(folder: Path, broker: EmbeddedBroker) -> Site:
     """The embedded broker and a SQLite file for each department."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from contract.city import City, drive
 from contract.forms import id_number, short_number
-from tellonce.publish.stage import StageLimits
+from tellonce.publish.staged import StageLimits
 
 
 def accounts(city: City) -> list[tuple[object, ...]]:

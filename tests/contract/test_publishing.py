@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from contract.city import City, drive
+from tellonce.model.change import Operation
 from tellonce.publish.relay import Relay
+from tellonce.publish.staged import StageLimits, marker_key
 
 
 class Crash(Exception):  # noqa: N818 - it stands for the process's end, not for an error that anybody handles
@@ -160,3 +162,84 @@ def test_unpublishable_record_is_published_once_it_is_mended(city: City) -> None
 
     assert city.names_in_log() == ["Zhao Mended"]
     assert city.own_rows(city.names.registry, "unpublished") == []
+
+
+def test_row_that_was_too_large_is_published_once_it_is_mended(city: City) -> None:
+    """What a record was may be too large to be told: the change that mends it goes without it."""
+    city.begin_epoch()
+    city.add(1, name="Z" * 1_100_000)
+    city.publish()
+    kept_back = [row["reason"] for row in city.own_rows(city.names.registry, "unpublished")]
+
+    city.rename(1, "Zhao Mended")
+    city.publish()
+
+    assert kept_back == ["too_large"]
+    assert city.names_in_log() == ["Zhao Mended"]
+    assert city.own_rows(city.names.registry, "unpublished") == []
+
+
+def test_refused_event_leaves_the_end_of_the_snapshot_in_the_log(city: City) -> None:
+    """What stands in for an event that the broker refuses has a key of its own, or compaction would take the marker
+    that says that the snapshot is complete."""
+    city.begin_epoch()
+    city.publish()
+    city.add(1, name="Z" * 1_100_000)
+
+    with city.relay() as relay:
+        relay._cycle._stager._limits = StageLimits(max_event_bytes=2_000_000)
+        drive(relay)
+
+    newest = {one.key: one for one in city.log()}
+    ends = [one for key, one in newest.items() if key == marker_key(city.names.view, one.partition)]
+    assert [row["record_key"] for row in city.own_rows(city.names.registry, "unpublished")] == ["1"]
+    assert [one.header.version for one in ends] == [1] * city.terms.partitions
+    assert sum(key.endswith("/refused") for key in newest) == 1
+
+
+def test_new_epoch_tells_of_what_was_deleted_behind_the_outbox(city: City) -> None:
+    """A record that an earlier epoch published and that is gone is deleted before the new epoch is complete."""
+    city.add(1, 2)
+    city.begin_epoch()
+    city.publish()
+    city.change_behind_the_outbox("DELETE FROM resident WHERE resident_id = 1")
+
+    epoch = city.begin_epoch()
+    city.publish()
+
+    partition, told = next(
+        (one.partition, one.header.sequence)
+        for one in city.log()
+        if one.event and one.event.op is Operation.DELETE and one.header.epoch == epoch
+    )
+    ends = {one.partition: one.header for one in city.log() if one.is_marker and one.header.version}
+    assert told < ends[partition].sequence
+
+
+def test_change_that_a_snapshot_has_overtaken_is_not_told_again(city: City) -> None:
+    """Changes that waited while an epoch's snapshot told of them stay out of the next epoch."""
+    city.add(1, name="Zhao Before")
+    city.rename(1, "Zhao After")
+    city.begin_epoch()
+    with city.relay() as relay:
+        relay._cycle._stager._limits = StageLimits(changes=0)
+        drive(relay)
+
+    epoch = city.begin_epoch()
+    city.publish()
+
+    versions = [one.header.version for one in city.log() if one.header.epoch == epoch and not one.is_marker]
+    assert versions == [2]
+
+
+def test_event_behind_a_batch_settles_it(city: City) -> None:
+    """The newest event of every stream settles all before it, so that nobody waits for what was compacted away."""
+    city.begin_epoch()
+    city.publish()
+    city.add(1, 2, 3, 4, 5, 6, 7, 8)
+
+    city.publish()
+
+    newest = {one.partition: one for one in city.log()}
+    assert newest
+    assert all(one.header.settles_all for one in newest.values())

@@ -29,7 +29,8 @@ from tellonce.publish.cycle import CycleSettings, PublishingCycle
 from tellonce.publish.images import Publication
 from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
 from tellonce.publish.send import Sender
-from tellonce.publish.stage import StageLimits, Stager
+from tellonce.publish.stage import Stager
+from tellonce.publish.staged import StageLimits
 from tellonce.publish.streams import PublishedView, published_views
 from tellonce.reconcile.core import Core
 from tellonce.reconcile.policy import load_policy

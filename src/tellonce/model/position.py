@@ -30,6 +30,11 @@ class Header:
     settled: int
     flagged: bool
 
+    @property
+    def settles_all(self) -> bool:
+        """Whether nothing has to follow: it may be attested at, and says of all before it that they are in the log."""
+        return self.flagged and self.settled == self.sequence - 1
+
 
 def render_header(header: Header) -> bytes:
     """Gives the value of the Kafka header `tellonce`: five plain numbers behind the format's own."""

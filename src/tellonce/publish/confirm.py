@@ -1,6 +1,7 @@
 """Confirming: acknowledged events leave the staging table, and the marks behind them become sayable."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, and_, delete, select, update
 
@@ -8,7 +9,7 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
 from tellonce.model.change import ChangeEvent, Operation, Origin
 from tellonce.model.divergence import RecordState
-from tellonce.publish.stage import StagedEvent, marker_key
+from tellonce.publish.staged import StagedEvent, marker_key
 from tellonce.publish.streams import Stream, StreamId
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, upsert
@@ -74,9 +75,19 @@ def newest_mark(department: str, stream: Stream, at_ms: int) -> Mark | None:
 def replace_refused(
     connection: Connection, department: str, catalogue: Catalogue, event: StagedEvent, why: str
 ) -> None:
-    """Puts an empty event in the place of one that the broker will never take, and parks its record."""
+    """Puts something else in the place of an event that the broker will never take.
+
+    First the same event without what the record was, which may be all that is refused; then an empty event, and the
+    record is parked.
+    """
     own = own_tables(connection.dialect.name)
     now = clock_ms(connection)
+    of_event = [own.staged.c[name] == getattr(event, name) for name in ("view", "partition", "epoch", "sequence")]
+    refused = catalogue.decode(event.payload, view=event.view)
+    if refused.before is not None:
+        event.payload = catalogue.encode(event.view, replace(refused, before=None))
+        connection.execute(update(own.staged).where(*of_event).values(payload=event.payload))
+        return
     marker = ChangeEvent(
         op=Operation.MARKER,
         department=department,
@@ -91,8 +102,8 @@ def replace_refused(
         published_at_ms=now,
     )
     event.payload = catalogue.encode(event.view, marker)
-    event.kafka_key = marker_key(event.view, event.partition)
-    of_event = [own.staged.c[name] == getattr(event, name) for name in ("view", "partition", "epoch", "sequence")]
+    # Its key is its own: behind the snapshot's end it would take that marker's place, and it cannot say what that says.
+    event.kafka_key = f"{marker_key(event.view, event.partition)}/refused"
     connection.execute(
         update(own.staged)
         .where(*of_event)

@@ -13,7 +13,8 @@ from tellonce.model.errors import RetryableError
 from tellonce.publish.confirm import confirm, load_staged, newest_mark, replace_refused
 from tellonce.publish.log_check import LogReader, check_stream
 from tellonce.publish.send import Sender, SendResult
-from tellonce.publish.stage import StagedEvent, Stager
+from tellonce.publish.stage import Stager
+from tellonce.publish.staged import StagedEvent
 from tellonce.publish.streams import PublishedView, Stream, StreamId, load_streams
 from tellonce.storage.database import clock_ms, writing
 from tellonce.storage.lease import Lease, LeaseLostError, hold_lease, release_lease, take_lease
@@ -83,6 +84,11 @@ class PublishingCycle:
         self._stopped: set[StreamId] = set()
 
     @property
+    def owes_markers(self) -> bool:
+        """Whether a stream's newest event leaves something open, so that a marker has to follow."""
+        return bool(self._sender.owed)
+
+    @property
     def lease(self) -> Lease | None:
         """The lease, while it is held."""
         return self._lease
@@ -109,7 +115,7 @@ class PublishingCycle:
                 sentence = check_stream(stream, self._views[stream.view], ends[stream_id])
                 self._set_stopped(connection, stream, sentence)
                 newest = ends[stream_id].newest
-                if sentence is None and newest is not None and not newest.flagged:
+                if sentence is None and newest is not None and not newest.settles_all:
                     self._sender.owed.add(stream_id)
             self._unsent = load_staged(connection, list(self._views))
             now = clock_ms(connection)

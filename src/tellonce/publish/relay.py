@@ -115,9 +115,9 @@ class Relay:
         return did
 
     def is_done(self) -> bool:
-        """Tells whether nothing was left to do in the last turn, all orders were read, and a sweep has been through."""
+        """Tells whether nothing is left to do or to say, all orders were read, and a sweep has been through."""
         has_swept = not self._sweeping and self._swept_at > float("-inf")
-        return self._is_idle and has_swept and self._ports.has_read_orders()
+        return self._is_idle and not self._cycle.owes_markers and has_swept and self._ports.has_read_orders()
 
     def pause(self) -> None:
         """Lets go of everything in hand: what is staged is read again from the database."""

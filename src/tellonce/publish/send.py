@@ -11,7 +11,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tellonce.model.position import Header, render_header
-from tellonce.publish.stage import StagedEvent
+from tellonce.publish.staged import StagedEvent
 from tellonce.publish.streams import StreamId
 
 __all__ = ["HEADER_NAME", "SendResult", "Sender"]
@@ -65,7 +65,11 @@ class Sender:
         self._attempted: dict[StreamId, tuple[int, int]] = {}
         self._flagged_at: dict[StreamId, float] = {}
         self.owed: set[StreamId] = set()
-        """Streams whose newest event in the log is not flagged, so that a marker has to follow."""
+        """Streams whose newest event is not flagged, or does not settle all before it: a marker has to follow.
+
+        An event settles what was acknowledged when its batch was sent. Of a batch of several the last thus leaves the
+        others open, and whoever reads the log after compaction took one of them would wait for it for ever.
+        """
 
     def assume_attempted(self, events: Iterable[StagedEvent]) -> None:
         """Takes every staged event for one that may be in the log already, as after a crash."""
@@ -99,7 +103,7 @@ class Sender:
             count = attempt.acked.index(False) if False in attempt.acked else len(attempt.acked)
             result.acknowledged[stream_id] = count
             result.flagged += [e for e, f in zip(attempt.events[:count], attempt.flags, strict=False) if f]
-            if count and attempt.flags[count - 1]:
+            if count and attempt.flags[count - 1] and len(attempt.events) == 1:
                 self.owed.discard(stream_id)
             elif count:
                 self.owed.add(stream_id)

@@ -4,17 +4,19 @@ Position rule 1: the sequence and the order of sending are stored before the fir
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from tellonce.avro.catalogue import Catalogue
+from tellonce.declare import Raw
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.digest import from_hex, pseudonym_of, to_hex
 from tellonce.model.divergence import RecordState
 from tellonce.model.errors import PoisonMessageError
 from tellonce.model.partitioning import partition_of
 from tellonce.publish.images import Image, Publication
+from tellonce.publish.staged import Staged, StagedEvent, StageLimits, marker_key
 from tellonce.publish.streams import (
     Published,
     PublishedView,
@@ -30,59 +32,7 @@ from tellonce.storage.outbox import OutboxRow, collapse
 from tellonce.storage.statements import upsert
 from tellonce.storage.tables import own_tables
 
-__all__ = ["StageLimits", "Staged", "StagedEvent", "Stager", "marker_key"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageLimits:
-    """How much one transaction stages: changes, records of a snapshot, and the bytes of one event."""
-
-    changes: int = 1_000
-    snapshot_records: int = 1_000
-    max_event_bytes: int = 900_000
-
-
-@dataclass(slots=True, kw_only=True)
-class StagedEvent:
-    """One event with its place in its stream, as the staging table keeps it until the broker has acknowledged it.
-
-    `mark_sum` and `mark_count` are the stream's after this event, where it ends a batch of a complete epoch.
-    `record_key` is None for an event that is about no record.
-    """
-
-    view: str
-    partition: int
-    epoch: int
-    sequence: int
-    record_key: str | None
-    kafka_key: str
-    version: int
-    payload: bytes
-    committed_at_ms: int
-    ends_batch: bool = False
-    mark_sum: str | None = None
-    mark_count: int | None = None
-
-    @property
-    def stream_id(self) -> StreamId:
-        """View and partition."""
-        return self.view, self.partition
-
-
-@dataclass(slots=True, kw_only=True)
-class Staged:
-    """What one transaction staged: events in the order of sending, and how much was taken from where."""
-
-    events: list[StagedEvent] = field(default_factory=list[StagedEvent])
-    changes: int = 0
-    snapshot_records: int = 0
-    unpublished: int = 0
-    stopped: set[StreamId] = field(default_factory=set[StreamId])
-
-
-def marker_key(view: str, partition: int) -> str:
-    """Gives the Kafka key of events that are about no record; one per stream, so that compaction keeps the newest."""
-    return f"marker:{view}/{partition}"
+__all__ = ["Stager"]
 
 
 class Stager:
@@ -166,38 +116,56 @@ class _Batch:
         ).one_or_none()
         if run is None or run.complete:
             return
+        limit = self._limits.snapshot_records
         if not run.read_to_end:
-            limit = self._limits.snapshot_records
             chunk = self._publication.outbox.read_chunk(self._connection, run.last_key, limit)
-            self.snapshot_records = len(chunk)
-            rows = [
-                OutboxRow(
-                    outbox_id=0,
-                    record_key=key,
-                    version=version,
-                    transaction_id=None,
-                    committed_at_ms=self._now,
-                    origin=Origin.SNAPSHOT,
-                    repair_for=(),
-                    epoch=run.epoch,
-                    before=None,
-                    after=raw,
-                )
-                for key, version, raw in chunk
-            ]
-            self._stage_rows(rows)
             self._save_snapshot(
                 last_key=chunk[-1][0] if chunk else run.last_key,
                 records=run.records + len(chunk),
                 read_to_end=len(chunk) < limit,
             )
-            if len(chunk) == limit:
-                return
+        else:
+            # What was published in an earlier epoch and is not there any more: its delete belongs to the epoch, too.
+            keys = self._keys_of_earlier_epochs(limit)
+            chunk = self._publication.outbox.read_records(self._connection, keys, lock=False)
+        self._stage_rows([self._snapshot_row(run.epoch, *image) for image in chunk])
+        self.snapshot_records = len(chunk)
+        if not run.read_to_end or len(chunk) == limit:
+            return
         # Everything of the epoch is staged: one marker in every stream ends it, and marks are made from here on.
         for stream in self.streams.values():
             stream.complete = True
             self._append_marker(stream)
         self._save_snapshot(complete=True)
+
+    def _snapshot_row(self, epoch: int, key: str, version: int, raw: Mapping[str, Raw] | None) -> OutboxRow:
+        return OutboxRow(
+            record_key=key,
+            version=version,
+            committed_at_ms=self._now,
+            origin=Origin.SNAPSHOT,
+            epoch=epoch,
+            after=raw,
+        )
+
+    def _keys_of_earlier_epochs(self, limit: int) -> list[str]:
+        published, stream = self._own.published, self._own.stream
+        is_earlier = and_(
+            published.c.view == stream.c.view,
+            published.c.partition == stream.c.partition,
+            published.c.epoch < stream.c.epoch,
+        )
+        statement = (
+            select(published.c.record_key)
+            .distinct()
+            .join_from(published, stream, is_earlier)
+            .where(
+                published.c.view.in_([view.name for view in self._publication.views]),
+                published.c.state != RecordState.DELETED,
+            )
+            .limit(limit)
+        )
+        return [str(key) for key in self._connection.execute(statement).scalars()]
 
     def finish(self, owed: Collection[StreamId]) -> None:
         touched = {event.stream_id for event in self.events}
@@ -246,9 +214,11 @@ class _Batch:
         is_repair = row.origin == Origin.REPAIR
         if is_repair and not set(row.repair_for) & set(view.view.subscriptions):
             return
-        if known and not is_repair and (known.epoch, known.seen_version) >= (stream.epoch, row.version):
-            return
         is_current = known is not None and known.epoch == stream.epoch
+        # A change that an earlier epoch's snapshot has overtaken must not come behind it: the new snapshot tells it.
+        is_new_to_epoch = row.origin == Origin.SNAPSHOT and not is_current
+        if known and not is_repair and not is_new_to_epoch and known.seen_version >= row.version:
+            return
         was_live = known is not None and known.state != RecordState.DELETED
         held = from_hex(known.digest) if known and is_current and known.digest else None
         digest = self._publication.element_of(view, row.record_key, row.version, after)
@@ -259,6 +229,9 @@ class _Batch:
             self._changed[view.name][row.record_key] = known
             return
         event = self._event(view, stream, row, after, is_known=was_live)
+        if known and known.state == RecordState.UNPUBLISHED:
+            # No department saw what it was, and the broker may have refused just that.
+            event = replace(event, before=None)
         state = RecordState.LIVE if digest is not None else RecordState.DELETED
         trouble = after.trouble or self._append(view, stream, event, pseudonym, row)
         if trouble is not None:
@@ -310,25 +283,25 @@ class _Batch:
     def _append(
         self, view: PublishedView, stream: Stream, event: ChangeEvent, kafka_key: str, row: OutboxRow
     ) -> PoisonMessageError | None:
-        """Appends an event to its stream, or gives the reason why it cannot be published."""
+        """Appends an event to its stream, or gives the reason why it cannot be published.
+
+        What the record was may be the very thing that cannot be told: then the event goes without it.
+        """
         try:
             payload = self._encoded(view, event)
         except PoisonMessageError as error:
-            return error
-        if len(payload) > self._limits.max_event_bytes:
-            msg = f"the event has {len(payload)} bytes; at most {self._limits.max_event_bytes} are published"
-            return PoisonMessageError(msg, reason="too_large", view=view.name)
+            if event.before is None:
+                return error
+            return self._append(view, stream, replace(event, before=None), kafka_key, row)
         self._push(stream, kafka_key, row.record_key, row.version, payload, row.committed_at_ms)
         return None
 
     def _encoded(self, view: PublishedView, event: ChangeEvent) -> bytes:
-        try:
-            return self._catalogue.encode(view.name, event)
-        except PoisonMessageError:
-            # A row that could not be published is mended by this very change: then only what it was cannot be told.
-            if event.before is None:
-                raise
-            return self._catalogue.encode(view.name, replace(event, before=None))
+        payload = self._catalogue.encode(view.name, event)
+        if len(payload) > self._limits.max_event_bytes:
+            msg = f"the event has {len(payload)} bytes; at most {self._limits.max_event_bytes} are published"
+            raise PoisonMessageError(msg, reason="too_large", view=view.name)
+        return payload
 
     def _append_marker(self, stream: Stream) -> None:
         # A marker's version says whether the epoch's snapshot lies wholly before it.

@@ -1,0 +1,59 @@
+"""What staging leaves for sending: events with their place in their stream."""
+
+from dataclasses import dataclass, field
+
+from tellonce.publish.streams import StreamId
+
+__all__ = ["StageLimits", "Staged", "StagedEvent", "marker_key"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLimits:
+    """How much one transaction stages: changes, records of a snapshot, and the bytes of one event."""
+
+    changes: int = 1_000
+    snapshot_records: int = 1_000
+    max_event_bytes: int = 900_000
+
+
+@dataclass(slots=True, kw_only=True)
+class StagedEvent:
+    """One event with its place in its stream, as the staging table keeps it until the broker has acknowledged it.
+
+    `mark_sum` and `mark_count` are the stream's after this event, where it ends a batch of a complete epoch.
+    `record_key` is None for an event that is about no record.
+    """
+
+    view: str
+    partition: int
+    epoch: int
+    sequence: int
+    record_key: str | None
+    kafka_key: str
+    version: int
+    payload: bytes
+    committed_at_ms: int
+    ends_batch: bool = False
+    mark_sum: str | None = None
+    mark_count: int | None = None
+
+    @property
+    def stream_id(self) -> StreamId:
+        """View and partition."""
+        return self.view, self.partition
+
+
+@dataclass(slots=True, kw_only=True)
+class Staged:
+    """What one transaction staged: events in the order of sending, and how much was taken from where."""
+
+    events: list[StagedEvent] = field(default_factory=list[StagedEvent])
+    changes: int = 0
+    snapshot_records: int = 0
+    unpublished: int = 0
+    stopped: set[StreamId] = field(default_factory=set[StreamId])
+
+
+def marker_key(view: str, partition: int) -> str:
+    """Gives the Kafka key of events that are about no record; one per stream, so that compaction keeps the newest."""
+    return f"marker:{view}/{partition}"
