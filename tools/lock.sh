@@ -1,19 +1,20 @@
 #!/bin/sh
-# Writes requirements.lock (the project's dependencies and its dependency groups) and tools/uv.lock (what installs them):
-# exact versions with hashes, for every platform and Python from 3.11, naming no index and no path of this machine.
+# Writes requirements.lock (the project's dependencies, its extra and its dependency groups), tools/uv.lock (what
+# installs them) and the image's locks in deploy/: exact versions with hashes, for every platform and Python from 3.11,
+# naming no index and no path of this machine.
 # Versions already locked stay; UPGRADE=--upgrade takes the newest.
 set -eu
 cd "$(dirname "$0")/.."
 
 # shellcheck disable=SC2086 # empty, or one option and its value
 compile() {
-    .tools/bin/uv pip compile ${UPGRADE:-} --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+    tools/uv.sh pip compile ${UPGRADE:-} --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
 }
 
-compile --group dev --output-file requirements.lock pyproject.toml
+compile --extra demo --group dev --output-file requirements.lock pyproject.toml
 echo "uv" | compile --output-file tools/uv.lock -
-# What the image installs: nothing of tests and checkers, in the very versions that they ran with.
+# What the image installs: nothing of tests, checkers and the demonstration, in the very versions that they ran with.
 compile --constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 compile --constraint requirements.lock --output-file deploy/build.lock --group pyproject.toml:build
 

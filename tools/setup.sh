@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv from requirements.lock, hashes checked, and installs the project into it, editable.
+# Makes .venv from requirements.lock, hashes checked, which holds the extra `demo` too, and installs the project into it, editable.
 # Needs python3 (3.11 or newer). Packages come from wherever this machine's pip and uv are set up to get them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,19 +21,10 @@ if [ ! -x .tools/bin/uv ] || ! .tools/bin/uv --version >/dev/null 2>&1; then
     .tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools/uv.lock
 fi
 
-# uv does not read pip's configuration, where a machine's own index usually is named.
-if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_INDEX:-}" ]; then
-    index=${PIP_INDEX_URL:-$(.tools/bin/python -m pip config get global.index-url 2>/dev/null || true)}
-    if [ -n "$index" ]; then
-        UV_DEFAULT_INDEX=$index
-        export UV_DEFAULT_INDEX
-    fi
-fi
-
 # One that another Python made cannot be repaired by installing into it.
 if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    .tools/bin/uv venv --quiet --clear --no-project --python "$("$python" -c 'import sys; print(sys.executable)')" .venv
+    tools/uv.sh venv --quiet --clear --no-project --python "$("$python" -c 'import sys; print(sys.executable)')" .venv
 fi
-.tools/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-.tools/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+tools/uv.sh pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+tools/uv.sh pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 touch .venv/.ready

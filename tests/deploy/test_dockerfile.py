@@ -60,12 +60,17 @@ def test_locks_of_the_image_are_part_of_the_projects(name: str) -> None:
         assert "--hash=sha256:" in entry, package
 
 
-def test_image_holds_every_dependency() -> None:
-    """The image's lock has each dependency of pyproject.toml."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.split(r"[\[<>=]", text)[0] for text in wanted}
+def test_image_holds_every_dependency_and_nothing_of_the_demonstration() -> None:
+    """The image's lock has each dependency of pyproject.toml, and no package of the extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted, extra = (
+        {re.split(r"[\[<>=]", text)[0] for text in texts}
+        for texts in (project["dependencies"], project["optional-dependencies"]["demo"])
+    )
+    held = locked(ROOT / "deploy" / "requirements.lock").keys()
 
-    assert names <= locked(ROOT / "deploy" / "requirements.lock").keys()
+    assert wanted <= held
+    assert not extra & held
 
 
 def test_every_installation_is_locked(dockerfile: str) -> None:

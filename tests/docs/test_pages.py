@@ -17,8 +17,10 @@ def test_every_dependency_has_its_reason_and_nothing_else_has(root: Path) -> Non
     """Each dependency of pyproject.toml has one line on the page, and the page lists no other."""
     project = tomllib.loads((root / "pyproject.toml").read_text())
     groups = project["dependency-groups"].values()
+    extras = project["project"]["optional-dependencies"].values()
     texts = [
         *project["project"]["dependencies"],
+        *(text for extra in extras for text in extra),
         *(text for group in groups for text in group if isinstance(text, str)),
     ]
     wanted = sorted({re.split(r"[\[<>=]", text)[0] for text in texts})

@@ -1,14 +1,20 @@
 """The demonstration: a small city, the services as in production, edits behind their backs, and a verdict."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from tellonce.cli.options import AsJson
+from tellonce.model.errors import ConfigurationError
 from tellonce.observability.tables import say, show_json
 
 __all__ = ["register"]
+
+EXTRA_PACKAGES = frozenset({"faker"})
+"""What the extra `demo` of pyproject.toml installs."""
 
 demo_app = typer.Typer(invoke_without_command=True, help="See it work: a city of five departments, and a verdict.")
 
@@ -32,7 +38,8 @@ def demo(
     """Run the whole city once and judge it by an independent check; exit 0 only if all of it is true."""
     if context.invoked_subcommand is not None:
         return
-    from tellonce.demo.run import DemoOptions, run_demo
+    with _extra_needed():
+        from tellonce.demo.run import DemoOptions, run_demo
     from tellonce.demo.show import show_verdict
 
     options = DemoOptions(
@@ -44,6 +51,21 @@ def demo(
     else:
         show_verdict(verdict, keep)
     raise typer.Exit(0 if verdict["true"] else 1)
+
+
+@contextmanager
+def _extra_needed() -> Generator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        # Any other package that is missing is a broken installation, which this sentence would not mend.
+        if error.name not in EXTRA_PACKAGES:
+            raise
+        msg = (
+            f"expected the package {error.name}, with which the demonstration makes its residents, found it not "
+            "installed; install it by: pip install 'tellonce[demo]'"
+        )
+        raise ConfigurationError(msg) from error
 
 
 def _broker(text: str) -> Literal["embedded", "kafka"]:
