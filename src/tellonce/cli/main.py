@@ -1,8 +1,6 @@
 """The command `tellonce`."""
 
 import sys
-import traceback
-from pathlib import Path
 
 import typer
 
@@ -10,6 +8,7 @@ from tellonce import __version__
 from tellonce.cli import contract_commands, demo_commands, department_commands, reconcile_commands
 from tellonce.model.errors import TellonceError
 from tellonce.observability.tables import say
+from tellonce.observability.unforeseen import Facts, describe, lines_of, tell_stray_errors
 
 __all__ = ["app", "main"]
 
@@ -40,9 +39,12 @@ def _root(
 def main() -> None:
     """Runs a command; what goes wrong is one sentence on standard error and an exit code, never a traceback.
 
+    Above the sentence about what nobody foresaw stand its places; a service logs it instead.
+
     0: done. 1: failed at work. 2: wrong usage. 3: contract, declarations or settings are wrong. 4: database or broker
     is away. 6: divergences were found where the command was to fail on them. 130: interrupted.
     """
+    tell_stray_errors(_say_stray)
     try:
         app()
     except TellonceError as error:
@@ -50,12 +52,15 @@ def main() -> None:
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 - the one place where a defect ends: an error's own text may quote a row
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "tellonce" in frame.filename]
-        place = ours[-1] if ours else place
-        say(
-            f"tellonce: stopped by {type(error).__name__} at {Path(place.filename).name}:{place.lineno}, which nobody "
-            "foresaw; its text is not shown, since it may quote a record; nothing that was not committed is kept"
-        )
+    except Exception as error:  # noqa: BLE001 - the one place where a defect of a command ends
+        _say_lines(lines_of(describe(error)))
         sys.exit(1)
+
+
+def _say_stray(facts: Facts) -> None:
+    _say_lines(lines_of(facts, stopped=False))
+
+
+def _say_lines(lines: list[str]) -> None:
+    for line in lines:
+        say(line)

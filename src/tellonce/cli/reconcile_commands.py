@@ -42,6 +42,7 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Compare what departments hold with what the authorities say, until stopped."""
+    from tellonce.cli.services import logging_the_unforeseen
     from tellonce.cli.wiring import open_reconciler
     from tellonce.observability.logs import configure_logs
     from tellonce.running import stop_on_signals
@@ -49,7 +50,7 @@ def reconcile(
     settings = settings_from(env_file)
     configure_logs(settings.log_form, settings.log_level, service="reconciler")
     stop = stop_on_signals()
-    with ExitStack() as stack:
+    with logging_the_unforeseen(), ExitStack() as stack, logging_the_unforeseen():
         reconciler, _ = open_reconciler(settings, stack)
         settled = reconciler.run(stop, once=once, deadline_seconds=deadline_seconds)
         statuses, divergences = reconciler.statuses, reconciler.divergences

@@ -1,16 +1,19 @@
 """Running a service from the command line: logs set up, signals heard, pauses survived, all closed at the end."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
 import structlog
+import typer
 
 from tellonce.cli.settings import Settings
+from tellonce.model.errors import TellonceError
 from tellonce.observability.logs import configure_logs
+from tellonce.observability.unforeseen import Facts, describe, tell_stray_errors
 from tellonce.running import run_turns, stop_on_signals
 
-__all__ = ["Service", "run_service"]
+__all__ = ["Service", "logging_the_unforeseen", "run_service"]
 
 _log = structlog.get_logger()
 _IDLE_SECONDS = 0.1
@@ -35,6 +38,26 @@ class Service(Protocol):
 S = TypeVar("S", bound=Service)
 
 
+@contextmanager
+def logging_the_unforeseen() -> Generator[None]:
+    """Ends the program with code 1 where the block meets what nobody foresaw, told by one event of the log.
+
+    From here on that of other threads is logged too, and the service goes on.
+    """
+    tell_stray_errors(_log_unforeseen)
+    try:
+        yield
+    except (TellonceError, typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        _log_unforeseen(describe(error))
+        raise typer.Exit(1) from error
+
+
+def _log_unforeseen(facts: Facts) -> None:
+    _log.error("unforeseen_error", **facts.as_fields())
+
+
 def run_service(
     settings: Settings,
     name: str,
@@ -50,7 +73,8 @@ def run_service(
     """
     configure_logs(settings.log_form, settings.log_level, service=name)
     stop = stop_on_signals()
-    with ExitStack() as stack:
+    # Within the stack too: what is told there cannot be hidden by trouble of closing, such as a database that is away.
+    with logging_the_unforeseen(), ExitStack() as stack, logging_the_unforeseen():
         service = open_service(stack)
         _log.info("service_started")
         run_turns(
