@@ -127,6 +127,7 @@ def test_message_that_is_too_large_is_refused_for_good() -> None:
         writer.write("topic", b"k", b"v" * 2_001)
 
 
+@pytest.mark.server
 def test_broker_that_goes_away_is_told_by_flush_and_passes() -> None:
     """An outage loses the messages that were under way, says so, and ends by itself for the same writer."""
     with EmbeddedBroker() as away:

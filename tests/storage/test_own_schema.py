@@ -11,7 +11,7 @@ from tellonce.storage.own_schema import check_own_schema, create_own_schema, dro
 from tellonce.storage.tables import own_tables
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty database in either store."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_database"

@@ -13,6 +13,8 @@ from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.testing import postgres_server as module
 from tellonce.testing.postgres_server import PostgresServer, PostgresSettings, find_postgres
 
+pytestmark = pytest.mark.postgres
+
 
 def run(url: str, statement: str) -> list[tuple[object, ...]]:
     engine = create_engine(url)
