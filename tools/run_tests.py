@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 # More failures than these are no flakes, and running each of them again would only delay the news.
 MOST_FLAKES = 5
 TESTS_FAILED = 1
+LEAST_MEMORY_BYTES = 8 << 30
 # What pytest-xdist adds to the name of a test that tests/conftest.py gave a group.
 GROUP = re.compile(r"@server-[a-z0-9-]+$")
 # The tests wait for servers about half of their time; beyond eight workers, the servers' memory is the limit.
@@ -66,9 +68,18 @@ def failed_tests(cache: Path) -> list[str]:
     return sorted(GROUP.sub("", name) for name in names)
 
 
+def in_memory() -> dict[str, str]:
+    """Gives the environment that keeps the tests' files in memory, where there is enough: they wait for disks else."""
+    folder = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it by each that writes
+    is_large = folder.is_dir() and shutil.disk_usage(folder).free >= LEAST_MEMORY_BYTES
+    return {"TMPDIR": str(folder)} if is_large and "TMPDIR" not in os.environ else {}
+
+
 def pytest(arguments: Sequence[str]) -> int:
     """Gives pytest's exit code."""
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], env=os.environ | in_memory(), check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -45,8 +45,9 @@ def test_flake_is_named_and_the_run_is_green(tmp_path: Path) -> None:
     """What fails beside others and passes alone is named with its seed, under its own name."""
     code, output = run(tmp_path, PASSING + FLAKY)
 
-    named = output.partition("== flaky")[2]
+    failed, _, named = output.partition("== flaky")
     assert code == pytest.ExitCode.OK, output
+    assert "test_one.py::test_flaky[a@b]@server-kafka-1" in failed, "pytest-xdist does not know the groups"
     assert "test_one.py::test_flaky[a@b]\n" in named
     assert "--randomly-seed=7" in named
 
