@@ -4,7 +4,7 @@
 #   make demo BROKER=kafka STORE=postgres  the same on a real Apache Kafka and PostgreSQL, which it starts itself
 #   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
 #   make quick                             every test that needs no server
-#   make lint | format | lock | jars | clean
+#   make lint | format | docs | lock | jars | clean
 
 PYTHON ?= python3
 BROKER ?= embedded
@@ -19,7 +19,7 @@ READY := .venv/.ready
 LINTS := lint-mypy lint-pyright lint-ruff lint-format lint-imports lint-docstrings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint $(LINTS) format lock jars system-packages clean
+.PHONY: help setup demo test quick lint $(LINTS) docs format lock jars system-packages clean
 # A recipe that failed half way must not leave a file that looks done.
 .DELETE_ON_ERROR:
 
@@ -68,6 +68,9 @@ lint-imports:
 lint-docstrings:
 	$(BIN)/interrogate src producers consumers
 	$(BIN)/interrogate --ignore-module --whitelist-regex ^test_ tests
+
+docs: $(READY)
+	@$(BIN)/python tools/generate_docs.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

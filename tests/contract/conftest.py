@@ -75,7 +75,9 @@ def postgres_site(
 
 def embedded_kafka(broker: EmbeddedBroker) -> KafkaSettings:
     """How to reach the embedded broker, with so little patience that a test need not wait for a lease."""
-    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_ms=2_000)
+    return KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_seconds=2
+    )
 
 
 def fresh_group(department: str) -> str:
@@ -98,7 +100,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             yield sqlite_site(tmp_path, request.getfixturevalue("embedded_broker"))
             return
         server: KafkaServer = request.getfixturevalue("kafka")
-        settings = settings_of(server).model_copy(update={"message_timeout_ms": 2_000})
+        settings = settings_of(server).model_copy(update={"message_timeout_seconds": 2})
         yield postgres_site(request.getfixturevalue("postgres"), settings, stack, None)
 
 

@@ -63,6 +63,7 @@ class Stager:
             staged.changes += batch.changes
             staged.snapshot_records += batch.snapshot_records
             staged.unpublished += len(batch.unpublished)
+            staged.is_full |= batch.is_full
             staged.stopped |= {stream_id for stream_id, stream in batch.streams.items() if stream.stopped}
         return staged
 
@@ -101,6 +102,10 @@ class _Batch:
         self._published_again: list[tuple[str, str]] = []
         self.changes = 0
         self.snapshot_records = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.changes >= self._limits.changes or self.snapshot_records >= self._limits.snapshot_records
 
     def take_changes(self) -> None:
         outbox = self._publication.outbox
