@@ -42,9 +42,8 @@ def catch_up(reader: ControlReader) -> list[ControlMessage]:
 
 
 def test_messages_come_back_as_written(broker: Broker) -> None:
-    """Key, value, tombstone and time are carried unchanged; what they mean is not looked at."""
+    """Key, value and tombstone are carried unchanged; what they mean is not looked at."""
     topic = broker.topic()
-    before_ms = int(time.time() * 1000)
     write(broker, topic, (b"stream-1", b'{"a":1}'), (b"stream-2", b"\xff\x00"), (b"stream-1", None))
 
     with ControlReader(broker.settings, "test-reader", [topic]) as reader:
@@ -55,7 +54,6 @@ def test_messages_come_back_as_written(broker: Broker) -> None:
         (b"stream-2", b"\xff\x00", 1),
         (b"stream-1", None, 2),
     ]
-    assert all(before_ms - 60_000 <= one.timestamp_ms <= before_ms + 60_000 for one in found)
 
 
 def test_reader_from_now_skips_what_was_written_before(broker: Broker) -> None:

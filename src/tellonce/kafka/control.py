@@ -29,7 +29,6 @@ class ControlMessage:
     offset: int
     key: bytes | None
     value: bytes | None
-    timestamp_ms: int
 
 
 class ControlWriter:
@@ -215,7 +214,6 @@ class ControlReader:
                     offset=offset,
                     key=message.key(),
                     value=message.value(),
-                    timestamp_ms=message.timestamp()[1],
                 )
             )
         if self._failure is not None and not found:
