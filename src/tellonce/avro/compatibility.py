@@ -44,7 +44,7 @@ class _Type:
     def text(self) -> str:
         """The type as a person says it."""
         if self.logical == "decimal":
-            return f"decimal({self.precision}, {self.scale})"
+            return f"decimal({self.precision}, {self.scale}) on {self.base}"
         return self.logical or self.base
 
 
