@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tellonce.avro.codec import make_decoder, make_encoder
+from tellonce.avro.agreement import Codec, check_agreement
+from tellonce.avro.codec import is_compiled, make_decoder, make_encoder
 from tellonce.avro.decoder import Decoder
 from tellonce.avro.derive import WireSchema, read_wire_schema
-from tellonce.avro.encoder import MAGIC, Encoder
+from tellonce.avro.encoder import MAGIC, Encoder, frame_head
 from tellonce.avro.errors import UndecodableMessage, UnknownSchemaError
 from tellonce.avro.eventrules import SourceNames
 from tellonce.avro.fields import ViewSchema
@@ -42,12 +43,15 @@ class Catalogue:
         """Take the views of a topology as the lock has them.
 
         Raises:
-            ConfigurationError: a view has no published schema, or two versions of one cannot be read as each other.
+            ConfigurationError: a view has no published schema, two versions of one cannot be read as each other, or
+                the compiled codec of one does not agree with fastavro.
         """
         self._lock = lock
         self._views = {view.name: _published(lock, view) for view in topology.views()}
         self._encoders: dict[str, Encoder] = {}
         self._decoders: dict[tuple[str, frozenset[str] | None, bool, bytes], Decoder] = {}
+        for view in self._views:
+            self._check_codecs(view)
 
     @classmethod
     def load(cls, schemas: Path, topology: Topology) -> "Catalogue":
@@ -127,6 +131,16 @@ class Catalogue:
                 [(entry.version, entry.envelope) for entry in self._lock.of_subject(published.subject)],
             )
         )
+
+    def _check_codecs(self, view: str) -> None:
+        published = self._published(view)
+        for written in published.versions.values():
+            if is_compiled(written):
+                head = frame_head(written.schema_id)
+                decode = self._decoder(head, view, None, with_before=True)
+                encode = self.encoder(view) if written is published.newest else None
+                codec = Codec(written=written, newest=published.newest, encode=encode, decode=decode)
+                check_agreement(codec, published.names)
 
     def _decoder(self, data: bytes, view: str, wanted: frozenset[str] | None, *, with_before: bool) -> Decoder:
         published = self._published(view)
