@@ -130,7 +130,7 @@ def _check_head(declaration: JsonObject, name: str, namespace: str) -> None:
     for key, value in expected.items():
         if declaration.get(key) != value:
             found = declared[:80] if isinstance(declared := declaration.get(key), str) else type(declared).__name__
-            raise Refused(f'expected "{key}": "{value}", found {found}; a record type keeps its name')
+            raise Refused(f'expected "{key}": "{value}", found {found}; correct it')
     if declaration.get("aliases"):
         raise Refused("expected a record without aliases, found some; a record type keeps its name")
 
