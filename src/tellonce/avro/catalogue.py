@@ -13,7 +13,6 @@ from tellonce.avro.errors import UndecodableMessage, UnknownSchemaError
 from tellonce.avro.eventrules import SourceNames
 from tellonce.avro.fields import ViewSchema
 from tellonce.avro.fieldshape import FieldShape
-from tellonce.avro.findings import Finding
 from tellonce.avro.lock import LOCK_FILE, Lock, check_lock, load_lock, subject_of
 from tellonce.model.change import ChangeEvent
 from tellonce.model.errors import ConfigurationError
@@ -117,20 +116,6 @@ class Catalogue:
         if decoder is None:
             decoder = self._decoder(data, view, wanted, with_before=with_before)
         return decoder(data)
-
-    def check(self) -> tuple[Finding, ...]:
-        """What keeps versions of a view from reading each other; empty for what `tellonce schemas lock` wrote."""
-        # Apache's avro package is slow to import and no service needs it.
-        from tellonce.avro.compatibility import check_compatibility  # noqa: PLC0415
-
-        return tuple(
-            finding
-            for published in self._views.values()
-            for finding in check_compatibility(
-                published.subject,
-                [(entry.version, entry.envelope) for entry in self._lock.of_subject(published.subject)],
-            )
-        )
 
     def _check_codecs(self, view: str) -> None:
         published = self._published(view)
