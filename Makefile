@@ -3,7 +3,8 @@
 #   make demo                              the main job, on the embedded broker and SQLite
 #   make demo BROKER=kafka STORE=postgres  the same on a real Apache Kafka and PostgreSQL, which it starts itself
 #   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
-#   make lint | format | lock | jars | clean
+#   make quick                             every test that needs no server
+#   make lint | format | docs | lock | jars | clean
 
 PYTHON ?= python3
 BROKER ?= embedded
@@ -14,14 +15,16 @@ PYTEST_OPTIONS ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
+# The two slow ones first, so that they run beside each other.
+LINTS := lint-mypy lint-pyright lint-ruff lint-format lint-imports lint-docstrings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock jars system-packages clean
+.PHONY: help setup demo test quick lint $(LINTS) docs format lock jars system-packages clean
 # A recipe that failed half way must not leave a file that looks done.
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 6
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 7
 
 setup: $(READY)
 
@@ -35,27 +38,39 @@ demo: $(READY)
 # The jars come before the tests, where a slow fetch is no test's time. Where they cannot be had, the tests say so.
 test: $(READY) system-packages
 	@$(BIN)/python -m tellonce.testing.kafka_jars >/dev/null || true
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
+	@$(BIN)/python tools/run_tests.py $(PYTEST_OPTIONS) -- $(TESTS)
+
+quick: $(READY)
+	@$(BIN)/python tools/run_tests.py -m "not server" $(PYTEST_OPTIONS) -- $(TESTS)
 
 system-packages:
 	@tools/system-packages.sh
 
-# All checkers run even if one complains: a person wants the whole list.
+# All checkers run even if one complains: a person wants the whole list. The slow ones run side by side.
 lint: $(READY)
-	@status=0; \
-	for check in \
-		"ruff check ." \
-		"ruff format --check ." \
-		"mypy" \
-		"pyright" \
-		"lint-imports --no-cache" \
-		"interrogate src producers consumers" \
-		"interrogate --ignore-module --whitelist-regex ^test_ tests"; \
-	do \
-		echo "== $$check"; \
-		$(BIN)/$$check || status=1; \
-	done; \
-	exit $$status
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(LINTS)
+
+lint-mypy:
+	$(BIN)/mypy
+
+lint-pyright:
+	$(BIN)/pyright
+
+lint-ruff:
+	$(BIN)/ruff check .
+
+lint-format:
+	$(BIN)/ruff format --check .
+
+lint-imports:
+	$(BIN)/lint-imports --no-cache
+
+lint-docstrings:
+	$(BIN)/interrogate src producers consumers
+	$(BIN)/interrogate --ignore-module --whitelist-regex ^test_ tests
+
+docs: $(READY)
+	@$(BIN)/python tools/generate_docs.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

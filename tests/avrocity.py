@@ -15,6 +15,7 @@ SUBJECT = "citizen.identity.v1-value"
 DATE: JsonObject = {"type": "int", "logicalType": "date"}
 INSTANT: JsonObject = {"type": "long", "logicalType": "timestamp-millis"}
 TEXTS: JsonObject = {"type": "array", "items": "string"}
+FIXED: JsonObject = {"type": "fixed", "name": "Checksum", "size": 8}
 SEX: JsonObject = {"type": "enum", "name": "Sex", "symbols": ["male", "female"]}
 
 

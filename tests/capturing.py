@@ -75,4 +75,4 @@ def outbox_of(engine: Engine, source: Source | None = None) -> Outbox:
 def waiting_rows(engine: Engine, source: Source | None = None) -> list[OutboxRow]:
     """What waits in the outbox, as the relay would claim it; it is left there."""
     with writing(engine) as connection:
-        return outbox_of(engine, source).claim(connection, 10_000, 10_000)
+        return outbox_of(engine, source).claim(connection, 10_000)

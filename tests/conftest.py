@@ -5,6 +5,7 @@ any other skip: a green run there means that everything ran.
 """
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -19,15 +20,37 @@ from tellonce.testing.kafka_server import KafkaServer, KafkaSettings
 from tellonce.testing.postgres_server import PostgresServer, find_postgres
 
 IS_CI = os.environ.get("CI", "").lower() in {"1", "true"}
-FIXTURE_MARKS = {"kafka": "kafka", "secure_kafka": "kafka", "postgres": "postgres"}
+MARKS_OF_FIXTURES = {
+    "kafka": ("kafka",),
+    "secure_kafka": ("kafka",),
+    "own_kafka": ("kafka",),
+    "postgres": ("postgres",),
+    "embedded_broker": ("server",),
+    # These choose their server by their parameter, which marks it.
+    "broker": ("server",),
+    "site": ("server",),
+}
+# So many real brokers are started for the tests that share one; each takes a worker of its own.
+SHARED_BROKERS = 2
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the servers that its fixtures start, so that `-m "not kafka"` needs no marks by hand."""
+    """Mark each test with the servers that its fixtures start, and group those that share one for pytest-xdist.
+
+    So `-m "not server"` needs no marks by hand, and not every worker starts every server.
+    """
     for item in items:
-        for fixture in getattr(item, "fixturenames", ()):
-            if fixture in FIXTURE_MARKS:
-                item.add_marker(FIXTURE_MARKS[fixture])
+        fixtures = getattr(item, "fixturenames", ())
+        for mark in dict.fromkeys(mark for fixture in fixtures for mark in MARKS_OF_FIXTURES.get(fixture, ())):
+            item.add_marker(mark)
+        if any(item.get_closest_marker(mark) for mark in ("kafka", "postgres")):
+            item.add_marker("server")
+        if "secure_kafka" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("server-secure-kafka"))
+        elif "own_kafka" not in fixtures and item.get_closest_marker("kafka"):
+            share = zlib.crc32(item.nodeid.encode()) % SHARED_BROKERS
+            item.add_marker(pytest.mark.xdist_group(f"server-kafka-{share}"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,12 +7,15 @@ from enum import StrEnum
 
 import pytest
 
-from avrocity import DATE, INSTANT, SEX, TEXTS, VIEW, City, event, field, money, optional
+from avrocity import DATE, FIXED, INSTANT, SEX, TEXTS, VIEW, City, event, field, money, optional
 from tellonce.avro.errors import CannotEncode
-from tellonce.avro.jsonvalue import Json
+from tellonce.avro.jsonvalue import Json, JsonObject
 from tellonce.model.change import Value
 from tellonce.model.errors import InvariantError, PoisonMessageError
 
+# A field of a shape that the compiler does not know, whose presence puts the whole schema into fastavro's hands.
+FIXED_BESIDE: JsonObject = {**FIXED, "name": "Beside", "size": 2}
+EXACT: JsonObject = {**money(4, 2), "type": "fixed", "name": "Exact", "size": 2}
 SECRET = "44052418800101001X"
 
 
@@ -63,16 +66,23 @@ class Code(StrEnum):
         (TEXTS, SECRET, "expected array of strings, found str"),
         (TEXTS, (SECRET, None), "found NoneType in the list"),
         (TEXTS, (SECRET, "\udfff"), "half of a surrogate pair in the list"),
+        (FIXED, b"1234567", "expected fixed of 8 bytes, found 7"),
+        (FIXED, SECRET, "expected fixed of 8 bytes, found str"),
+        (EXACT, Decimal("1E+3"), "expected decimal(4, 2), found a decimal that does not fit exactly"),
+        (EXACT, 1, "expected decimal(4, 2), found int"),
     ],
 )
 @pytest.mark.parametrize("is_nullable", [False, True])
 @pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("beside", [[], [field("moved_by", FIXED_BESIDE)]], ids=["compiled", "fastavro"])
 def test_a_value_of_another_type_is_refused_by_field_and_never_quoted(
-    city: City, declared: Json, value: Value, said: str, is_nullable: bool, side: str
+    city: City, declared: Json, value: Value, said: str, is_nullable: bool, side: str, beside: list[JsonObject]
 ) -> None:
     """A value that does not fit parks its record, naming view, side and field, and never reaches a log."""
-    catalogue = city.publish([field("id_number"), field("spare", ["null", declared] if is_nullable else declared)])
-    change = event(**{side: {"id_number": SECRET, "spare": value}})
+    tried = field("spare", ["null", declared] if is_nullable else declared)
+    catalogue = city.publish([field("id_number"), tried, *beside])
+    others: dict[str, Value] = {"moved_by": b"ab"} if beside else {}
+    change = event(**{side: {"id_number": SECRET, "spare": value, **others}})
 
     with pytest.raises(CannotEncode) as caught:
         catalogue.encode(VIEW, change)
@@ -114,6 +124,10 @@ def test_null_is_refused_where_the_schema_has_none(city: City, declared: Json) -
         (money(4, 2), Decimal("0E+999"), b"\x02\x00"),
         (TEXTS, (), b"\x00"),
         (TEXTS, ("a", ""), b"\x04\x02a\x00\x00"),
+        (FIXED, b"12345678", b"12345678"),
+        (EXACT, Decimal("-1.5"), b"\xff\x6a"),
+        (EXACT, Decimal("1.50"), b"\x00\x96"),
+        (EXACT, Decimal("5E+1"), b"\x13\x88"),
     ],
 )
 def test_values_are_written_as_avro_says(city: City, declared: Json, value: Value, written: bytes) -> None:
@@ -173,9 +187,10 @@ def test_the_envelopes_own_facts_are_checked(city: City, name: str, value: objec
 
 
 @pytest.mark.parametrize("changes", [{"view": "citizen.residence"}, {"record_type": "marriage"}])
-def test_another_views_event_is_a_fault_of_the_program(city: City, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("declared", ["string", FIXED], ids=["compiled", "fastavro"])
+def test_another_views_event_is_a_fault_of_the_program(city: City, changes: dict[str, object], declared: Json) -> None:
     """An event handed to the wrong view must stop the stream, not park an innocent record."""
-    catalogue = city.publish([field("id_number")])
+    catalogue = city.publish([field("id_number", declared)])
 
     with pytest.raises(InvariantError, match="found one of another view"):
         catalogue.encode(VIEW, event(**changes))

@@ -1,14 +1,20 @@
 """What a record type's schema file may say."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from avrocity import DATE, INSTANT, SEX, TEXTS, City, field, match_only, money, optional
-from tellonce.avro.jsonvalue import Json
+from tellonce.avro.jsonvalue import Json, JsonObject
 from tellonce.avro.recordschema import load_record_schemas
 from tellonce.model.errors import ConfigurationError
 
+HEAD = '"type": "record", "name": "Citizen", "namespace": "tellonce.citizen"'
+DECIMAL = {"type": st.sampled_from(["bytes", "fixed"]), "logicalType": st.just("decimal"), "name": st.just("Sum")}
 FIXED: Json = {"type": "fixed", "name": "Empty", "size": 0}
 
 
@@ -25,6 +31,9 @@ def test_every_allowed_type_is_read_with_its_kind(city: City) -> None:
             optional("amount", money(12, 3)),
             field("day", DATE),
             field("moment", INSTANT),
+            field("checksum", {"type": "fixed", "name": "Checksum", "size": 8}),
+            optional("exact", {**money(9, 2), "type": "fixed", "name": "Exact", "size": 4}),
+            optional("checksum_before", "Checksum"),
             field("names", TEXTS),
             match_only(),
         ]
@@ -42,10 +51,14 @@ def test_every_allowed_type_is_read_with_its_kind(city: City) -> None:
         ("amount", "decimal", True, False),
         ("day", "date", False, False),
         ("moment", "instant", False, False),
+        ("checksum", "bytes", False, False),
+        ("exact", "decimal", True, False),
+        ("checksum_before", "bytes", True, False),
         ("names", "text_list", False, False),
         ("former_id_numbers", "text_list", False, True),
     ]
     assert (fields[6].spec.precision, fields[6].spec.scale) == (12, 3)
+    assert (fields[10].spec.precision, fields[10].spec.scale) == (9, 2)
     assert fields[5].spec.symbols == ("male", "female")
 
 
@@ -73,7 +86,7 @@ def test_versions_are_read_oldest_first(city: City) -> None:
         ({"type": "array", "items": {"type": "record", "name": "Nothing", "fields": []}}, "zero width"),
         ({"type": "array", "items": "long"}, "array<string>"),
         ({"type": "map", "values": "string"}, "one field for each key"),
-        (FIXED, "use bytes"),
+        (FIXED, "1 to 1024 bytes"),
         (["string", "null"], "null first"),
         (["null", "string", "int"], "null first"),
         (["null"], "null first"),
@@ -84,15 +97,27 @@ def test_versions_are_read_oldest_first(city: City) -> None:
         ({"type": "int", "logicalType": "time-millis"}, "use string"),
         ({"type": "string", "logicalType": "date"}, "date on string"),
         (money(0, 0), "precision of 1 to"),
-        (money(5, 6), "scale up to it"),
+        (money(5, 6), "scale must be less than or equal to"),
+        ({"type": "bytes", "logicalType": "decimal"}, "precision of 1 to"),
+        ({**money(5, 1), "scale": ""}, "scale up to it"),
+        ({**money(5, 1), "precision": True}, "precision of 1 to"),
         (money(1001, 0), "precision of 1 to"),
-        ({"type": "bytes", "logicalType": "decimal", "precision": "9"}, "whole number"),
-        ({"type": "enum", "name": "Sex", "symbols": []}, "distinct enum symbols"),
-        ({"type": "enum", "name": "Sex", "symbols": ["m", "m"]}, "distinct enum symbols"),
-        ({"type": "enum", "name": "Sex", "symbols": ["m"], "default": "f"}, "one of its symbols"),
-        ("unheard_of", "expected string, int"),
-        ({"logicalType": "date"}, "no type at all"),
-        (7, "no type at all"),
+        ({"type": "bytes", "logicalType": "decimal", "precision": "9"}, "must be a positive integer"),
+        ({"type": "enum", "name": "Sex", "symbols": []}, "an enum with symbols"),
+        ({"type": "enum", "name": "Sex", "symbols": "mf"}, "a list of names"),
+        ({"type": "enum", "name": "Sex", "symbols": ["m", "m"]}, "must be unique"),
+        ({"type": "enum", "name": "Sex", "symbols": ["1"]}, "must match the regular expression"),
+        ({"type": "enum", "name": "Se x", "symbols": ["m"]}, "a type's name of letters"),
+        ({"type": "enum", "symbols": ["m"]}, '"name" is a required field'),
+        ({"type": "enum", "name": "Sex", "symbols": ["m"], "default": "f"}, "must be in symbols list"),
+        ({"type": "fixed", "name": "Sum", "size": 1025}, "1 to 1024 bytes"),
+        ({"type": "fixed", "name": "Sum", "size": "8"}, "1 to 1024 bytes"),
+        ({"type": "fixed", "name": "Sum", "size": 12, "logicalType": "duration"}, "use long"),
+        ({**money(5, 1), "type": "fixed", "name": "Sum", "size": 2}, "doesn't fit into array of length 2"),
+        ("unheard_of", "the type tellonce.citizen.unheard_of, which nothing declares"),
+        ({"type": "unheard_of"}, "a type that Avro does not have"),
+        ({"logicalType": "date"}, "a part without 'type'"),
+        (7, "no schema at all"),
     ],
 )
 def test_an_unshareable_type_is_refused_with_file_field_and_advice(city: City, declared: Json, said: str) -> None:
@@ -106,6 +131,41 @@ def test_an_unshareable_type_is_refused_with_file_field_and_advice(city: City, d
     assert str(caught.value).startswith(f"{file}:{line}: field spare: ")
     assert said in str(caught.value)
     assert caught.value.facts == {"file": str(file), "field": "spare"}
+
+
+NAMES = ["Citizen", "a.b", "record", "enum", "fixed", "array", "map", "decimal", "date", "null", "string", "bytes"]
+PARTS = ["type", "name", "namespace", "fields", "symbols", "items", "size", "default", "logicalType", "precision"]
+WORDS = st.sampled_from([*NAMES, *PARTS])
+ANY_JSON: st.SearchStrategy[Json] = st.recursive(
+    st.one_of(WORDS, st.none(), st.booleans(), st.integers(-2, 2000), st.just(10**400), st.floats(allow_nan=False)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(WORDS, inner, max_size=6)),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        ANY_JSON,
+        st.fixed_dictionaries({"type": WORDS, "name": WORDS}, optional={"size": ANY_JSON, "symbols": ANY_JSON}),
+        st.fixed_dictionaries({**DECIMAL, "precision": ANY_JSON}, optional={"scale": ANY_JSON, "size": ANY_JSON}),
+    ),
+    st.fixed_dictionaries({}, optional={"default": ANY_JSON, "aliases": ANY_JSON, "match_only": ANY_JSON}),
+)
+def test_any_json_as_a_field_is_read_or_refused_in_one_sentence(declared: Json, properties: JsonObject) -> None:
+    """Whatever a file declares, a service starts by it or says which file and field to correct, and never dies."""
+    with TemporaryDirectory() as folder:
+        city = City(Path(folder))
+        file = city.write([field("id_number"), field("spare", declared, **properties)])
+        said = ""
+        try:
+            load_record_schemas(city.schemas, "citizen")
+        except ConfigurationError as error:
+            said = str(error)
+
+    assert not said or said.startswith(f"{file}:")
+    assert not said or ": field spare: expected " in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("declared", ["string", ["null", TEXTS], "int"])
@@ -131,13 +191,14 @@ def test_match_only_is_for_arrays_of_text_that_are_never_null(city: City, declar
         (money(3, 1), "\x7f\xff\xff"),
         (["null", "string"], "x"),
         (TEXTS, ["a", 1]),
+        ({"type": "fixed", "name": "Sum", "size": 2}, "\x00"),
     ],
 )
 def test_a_default_of_another_type_is_refused(city: City, declared: Json, default: Json) -> None:
     """A default that its own type cannot hold would turn up as damage in old events."""
     city.write([field("id_number"), field("spare", declared, default=default)])
 
-    with pytest.raises(ConfigurationError, match="field spare: expected a default"):
+    with pytest.raises(ConfigurationError, match=r"field spare: expected .*default"):
         load_record_schemas(city.schemas, "citizen")
 
 
@@ -146,12 +207,21 @@ def test_a_default_of_another_type_is_refused(city: City, declared: Json, defaul
     [
         ('{"type": "record",\n "name" 1}', ":2:9: expected JSON"),
         ('{"type": "record", "type": "record"}', "property type twice"),
+        ("[" + "9" * 5000 + "]", "too many digits"),
         ("[]", "another kind of JSON"),
         ("[" * 100_000, "nested too deeply"),
         ('{"type": "record", "name": "citizen", "namespace": "tellonce.citizen"}', '"name": "Citizen"'),
         ('{"type": "record", "name": "Citizen", "namespace": "other"}', '"namespace": "tellonce.citizen"'),
         ('{"type": "record", "name": "Citizen", "namespace": "tellonce.citizen"}', "at least one field"),
-        ('{"type": "record", "name": "Citizen", "namespace": "tellonce.citizen", "fields": [1]}', "object with a name"),
+        (
+            '{"type": "record", "name": "Citizen", "namespace": "tellonce.citizen", "fields": [1]}',
+            "must be a dict, not int",
+        ),
+        ('{"type": ["record"]}', '"type": "record", found list'),
+        (f'{{{HEAD}, "fields": [], "deep": {"[" * 40}{"]" * 40}}}', "at most 32 levels"),
+        (f'{{{HEAD}, "fields": 1}}', "no schema at all"),
+        (f'{{{HEAD}, "fields": [], "__fastavro_parsed": true}}', "found __fastavro_parsed; remove"),
+        (f'{{{HEAD}, "fields": [], "doc": "{"x" * 1_000_000}"}}', "at most 1000000 bytes"),
     ],
 )
 def test_a_file_that_is_no_such_record_is_refused(city: City, text: str, said: str) -> None:

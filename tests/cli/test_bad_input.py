@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tellonce.keyring import new_view_keys
+from tellonce.topology import load_topology
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,8 +34,8 @@ def tellonce(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[s
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     """Keys of every view of the city."""
-    made = tellonce("keys", "new", "--all", keys=str(tmp_path / "keys"))
-    assert made.returncode == 0, made.stderr
+    for view in load_topology(ROOT / "topology.yaml").views():
+        new_view_keys(tmp_path / "keys", view.name)
     return tmp_path / "keys"
 
 

@@ -18,11 +18,23 @@ from tellonce.kafka.settings import KafkaSettings
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
 
+SHORT_RESTS = {
+    "tellonce.apply.applier._RETRY_SECONDS": 0.1,
+    "tellonce.apply.applier._CHUNK_SECONDS": 0.02,
+    "tellonce.kafka.group._POLL_SECONDS": 0.005,
+    "tellonce.publish.relay._CHUNK_SECONDS": 0.02,
+    "tellonce.publish.send._FLAG_INTERVAL_SECONDS": 0.02,
+    "tellonce.reconcile.service._PAUSE_SECONDS": 0.1,
+    "tellonce.reconcile.service._WAIT_SECONDS": 0.02,
+}
+"""How long services rest here; how long they may is no test's subject."""
+
 
 @pytest.fixture(autouse=True)
-def _impatient_relays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a relay say what its last batch left open at once: how long it may wait with it is no test's subject."""
-    monkeypatch.setattr("tellonce.publish.send._FLAG_INTERVAL_SECONDS", 0.02)
+def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let services look again at once."""
+    for name, seconds in SHORT_RESTS.items():
+        monkeypatch.setattr(name, seconds)
 
 
 def sqlite_site(folder: Path, broker: EmbeddedBroker) -> Site:
@@ -63,7 +75,9 @@ def postgres_site(
 
 def embedded_kafka(broker: EmbeddedBroker) -> KafkaSettings:
     """How to reach the embedded broker, with so little patience that a test need not wait for a lease."""
-    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_ms=2_000)
+    return KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers, group_protocol="classic", message_timeout_seconds=2
+    )
 
 
 def fresh_group(department: str) -> str:
@@ -86,7 +100,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             yield sqlite_site(tmp_path, request.getfixturevalue("embedded_broker"))
             return
         server: KafkaServer = request.getfixturevalue("kafka")
-        settings = settings_of(server).model_copy(update={"message_timeout_ms": 2_000})
+        settings = settings_of(server).model_copy(update={"message_timeout_seconds": 2})
         yield postgres_site(request.getfixturevalue("postgres"), settings, stack, None)
 
 

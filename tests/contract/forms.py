@@ -19,8 +19,8 @@ policy = ReconciliationPolicy(
     undecided_pause_seconds=0.2,
     drill_pause_seconds=0.3,
     drill_pause_longest_seconds=1,
-    repair_round_seconds=1,
-    repair_check_seconds=1,
+    repair_round_seconds=0.3,
+    repair_check_seconds=0.3,
 )
 """
 

@@ -1,10 +1,11 @@
 """Rows that carry an old number: found by former and derived numbers, never by guess where two records answer."""
 
+from dataclasses import replace
+
 import pytest
 
 from contract.city import City, drive
 from contract.forms import id_number, short_number
-from tellonce.publish.staged import StageLimits
 
 
 def accounts(city: City) -> list[tuple[object, ...]]:
@@ -48,7 +49,7 @@ def test_old_number_waits_for_the_end_of_the_snapshot(city: City, kind: str) -> 
     city.open_account(number, name="before", account="A1")
     city.begin_epoch()
     with city.relay() as relay:
-        relay._cycle._stager._limits = StageLimits(snapshot_records=1)
+        relay._cycle._stager._limits = replace(relay._cycle._stager._limits, snapshot_records=1)
         drive(relay, until=lambda: any(not one.is_marker for one in city.log()))
     city.apply(city.names.fund)
     while_open = reasons(city), accounts(city)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from contract.city import City, drive
 from tellonce.model.change import Operation
 from tellonce.publish.relay import Relay
-from tellonce.publish.staged import StageLimits, marker_key
+from tellonce.publish.staged import marker_key
 
 
 class Crash(Exception):  # noqa: N818 - it stands for the process's end, not for an error that anybody handles
@@ -187,7 +188,7 @@ def test_refused_event_leaves_the_end_of_the_snapshot_in_the_log(city: City) -> 
     city.add(1, name="Z" * 1_100_000)
 
     with city.relay() as relay:
-        relay._cycle._stager._limits = StageLimits(max_event_bytes=2_000_000)
+        relay._cycle._stager._limits = replace(relay._cycle._stager._limits, max_event_bytes=2_000_000)
         drive(relay)
 
     newest = {one.key: one for one in city.log()}
@@ -222,7 +223,7 @@ def test_change_that_a_snapshot_has_overtaken_is_not_told_again(city: City) -> N
     city.rename(1, "Zhao After")
     city.begin_epoch()
     with city.relay() as relay:
-        relay._cycle._stager._limits = StageLimits(changes=0)
+        relay._cycle._stager._limits = replace(relay._cycle._stager._limits, changes=0)
         drive(relay)
 
     epoch = city.begin_epoch()

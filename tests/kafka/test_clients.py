@@ -40,7 +40,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], S
 
 def test_producer_runs_with_every_setting_a_guarantee_rests_on(shown: Callable[[Callable[[], object]], Shown]) -> None:
     """Order and durability rest on settings whose defaults in librdkafka are others."""
-    found = shown(lambda: make_producer(settings(message_timeout_ms=4321), "relay"))
+    found = shown(lambda: make_producer(settings(message_timeout_seconds=4.321), "relay"))
 
     assert found.items() >= {
         ("enable.idempotence", "true"),

@@ -179,6 +179,7 @@ def test_topic_without_any_right_is_told_before_it_is_read(secure_kafka: KafkaSe
 
 
 @pytest.mark.kafka
+@pytest.mark.kafka
 def test_advertised_address_that_cannot_be_resolved_is_told() -> None:
     """The classic mistake: the broker answers, but names an address that only its own network knows."""
     properties = {"advertised.listeners": "CLIENT://broker.invalid:9092"}

@@ -42,9 +42,8 @@ def catch_up(reader: ControlReader) -> list[ControlMessage]:
 
 
 def test_messages_come_back_as_written(broker: Broker) -> None:
-    """Key, value, tombstone and time are carried unchanged; what they mean is not looked at."""
+    """Key, value and tombstone are carried unchanged; what they mean is not looked at."""
     topic = broker.topic()
-    before_ms = int(time.time() * 1000)
     write(broker, topic, (b"stream-1", b'{"a":1}'), (b"stream-2", b"\xff\x00"), (b"stream-1", None))
 
     with ControlReader(broker.settings, "test-reader", [topic]) as reader:
@@ -55,7 +54,6 @@ def test_messages_come_back_as_written(broker: Broker) -> None:
         (b"stream-2", b"\xff\x00", 1),
         (b"stream-1", None, 2),
     ]
-    assert all(before_ms - 60_000 <= one.timestamp_ms <= before_ms + 60_000 for one in found)
 
 
 def test_reader_from_now_skips_what_was_written_before(broker: Broker) -> None:
@@ -121,16 +119,17 @@ def test_key_decides_the_partition_as_for_events(broker: Broker) -> None:
 
 def test_message_that_is_too_large_is_refused_for_good() -> None:
     """A message above the limit will never be taken, so it is told as such and at once."""
-    writer = ControlWriter(KafkaSettings(bootstrap_servers="127.0.0.1:1", max_message_bytes=2_000), "test-writer")
+    writer = ControlWriter(KafkaSettings(bootstrap_servers="127.0.0.1:1", max_message_bytes=50_000), "test-writer")
 
     with pytest.raises(PoisonMessageError):
-        writer.write("topic", b"k", b"v" * 2_001)
+        writer.write("topic", b"k", b"v" * 50_001)
 
 
+@pytest.mark.server
 def test_broker_that_goes_away_is_told_by_flush_and_passes() -> None:
     """An outage loses the messages that were under way, says so, and ends by itself for the same writer."""
     with EmbeddedBroker() as away:
-        settings = KafkaSettings(bootstrap_servers=away.bootstrap_servers, message_timeout_ms=3_000)
+        settings = KafkaSettings(bootstrap_servers=away.bootstrap_servers, message_timeout_seconds=3)
         topic = Broker(settings=settings, embedded=away).topic()
         writer = ControlWriter(settings, "test-writer")
         writer.write(topic, b"k", b"1")
@@ -172,7 +171,7 @@ def test_flush_that_ran_out_of_time_says_how_many_are_left() -> None:
 
 def test_failed_block_is_not_hidden_by_its_flush() -> None:
     """Leaving the block by an error tells that error, not that the messages of an abandoned block did not arrive."""
-    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", message_timeout_ms=1_000)
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", message_timeout_seconds=1)
 
     def fail() -> None:
         with ControlWriter(settings, "test-writer") as writer:

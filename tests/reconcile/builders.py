@@ -258,3 +258,22 @@ def side(name: str, values: Mapping[int, object]) -> Side:
     """A side that holds a record with this value under each number, all at version 1."""
     state = RecordState.LIVE if name == AUTHORITY else RecordState.HELD
     return Side(name, {number: entry(value, number=number, state=state) for number, value in values.items()})
+
+
+FOLLOWING = {
+    DivergenceState.OPEN: {DivergenceState.REPAIRING, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
+    DivergenceState.REPAIRING: {
+        DivergenceState.OPEN,
+        DivergenceState.EXPLAINED,
+        DivergenceState.ACCEPTED,
+        DivergenceState.RESOLVED,
+    },
+    DivergenceState.EXPLAINED: {DivergenceState.OPEN, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
+    DivergenceState.ACCEPTED: {DivergenceState.OPEN, DivergenceState.RESOLVED},
+    DivergenceState.RESOLVED: {DivergenceState.OPEN},
+}
+
+
+def may_become(old: DivergenceState, new: DivergenceState) -> bool:
+    """Whether a divergence may go from one state to the other, by the glossary's account of its life."""
+    return new in FOLLOWING[old]

@@ -24,9 +24,7 @@ class Shelf:
     def put(self, topic: str, message: BaseModel | bytes) -> None:
         """Adds a message to the end."""
         value = message if isinstance(message, bytes) else encode_message(message)
-        self.waiting.append(
-            ControlMessage(topic=topic, partition=0, offset=next(self._offsets), key=None, value=value, timestamp_ms=0)
-        )
+        self.waiting.append(ControlMessage(topic=topic, partition=0, offset=next(self._offsets), key=None, value=value))
 
     @property
     def has_caught_up(self) -> bool:

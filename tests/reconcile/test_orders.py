@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from reconcile.builders import FUND, HEALTH, city, digest, divergence, ids, pseudonym
+from reconcile.builders import FUND, HEALTH, city, digest, divergence, ids, may_become, pseudonym
 from tellonce.control.messages import DivergenceEvent
-from tellonce.model.divergence import DivergenceKind, DivergenceState, may_become
+from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.model.errors import ConfigurationError
 from tellonce.reconcile.orders import (
     RepairPlan,

@@ -27,7 +27,7 @@ class Topic:
         assert timeout_seconds > 0
         assert most
         return [
-            ControlMessage(topic="t", partition=0, offset=0, key=None, value=value, timestamp_ms=0)
+            ControlMessage(topic="t", partition=0, offset=0, key=None, value=value)
             for value in (self.values.pop(0) for _ in range(min(1, len(self.values))))
         ]
 

@@ -281,6 +281,7 @@ def test_each_message_has_its_topic_and_key() -> None:
     ]
 
 
+@pytest.mark.server
 def test_over_a_broker_the_divergence_is_found_repaired_and_resolved() -> None:
     """The whole exchange over Kafka's protocol: statements, inquiries, answers, an order, and the end of it."""
     topology = city(fund="repair")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconcile.builders import FUND, STREAM, answered, digest, divergence, entry, finding, pseudonym
+from reconcile.builders import FUND, STREAM, answered, digest, divergence, entry, finding, may_become, pseudonym
 from tellonce.control.messages import DivergenceEvent
-from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState, divergence_id, may_become
+from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState, divergence_id
 from tellonce.reconcile.judge import Finding
 from tellonce.reconcile.policy import ReconciliationPolicy
 from tellonce.reconcile.transitions import accepted, found_again, is_changed, opened, repairing, resolved

@@ -102,7 +102,7 @@ def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine
             AS 'BEGIN RETURN NULL; END'""",
             "another body",
         ),
-        ("DROP INDEX tellonce.tellonce_outbox_citizen_changes", "is missing"),
+        ("DROP INDEX tellonce.tellonce_outbox_citizen_record", "is missing"),
         ("DROP FUNCTION tellonce.read_chunk_citizen(text, integer)", "is missing"),
         ("ALTER TABLE resident DISABLE TRIGGER tellonce_truncate_citizen", "does not fire always"),
         ("CREATE TRIGGER tellonce_old AFTER DELETE ON id_history EXECUTE FUNCTION tellonce.capture_citizen()", "still"),

@@ -38,7 +38,6 @@ def row(
     after: dict[str, Raw] | None = None,
     committed_at_ms: int = 1,
     repair_for: tuple[str, ...] = (),
-    epoch: int | None = None,
 ) -> OutboxRow:
     """An outbox row."""
     return OutboxRow(
@@ -48,7 +47,6 @@ def row(
         committed_at_ms=committed_at_ms,
         origin=origin,
         repair_for=repair_for,
-        epoch=epoch,
         before=before,
         after=after,
     )
@@ -61,10 +59,10 @@ def add(engine: Engine, *rows: OutboxRow) -> None:
             outbox_of(engine).add(connection, [one])
 
 
-def claim(engine: Engine, limit: int, snapshot_limit: int) -> list[tuple[str, int]]:
+def claim(engine: Engine, limit: int) -> list[tuple[str, int]]:
     """Key and version of what a claim gives."""
     with writing(engine) as connection:
-        return [(row.record_key, row.version) for row in outbox_of(engine).claim(connection, limit, snapshot_limit)]
+        return [(row.record_key, row.version) for row in outbox_of(engine).claim(connection, limit)]
 
 
 def test_oldest_rows_are_claimed_by_record_and_version(engine: Engine) -> None:
@@ -72,25 +70,23 @@ def test_oldest_rows_are_claimed_by_record_and_version(engine: Engine) -> None:
     prepare(engine)
     add(engine, row("b", 2), row("a", 1), row("b", 3), row("c", 1))
 
-    assert claim(engine, 3, 0) == [("a", 1), ("b", 2), ("b", 3)]
+    assert claim(engine, 3) == [("a", 1), ("b", 2), ("b", 3)]
 
 
 def test_every_lower_version_is_claimed_with_a_higher_one(engine: Engine) -> None:
     """A version is never claimed before a lower one of its record that waits, wherever that stands."""
     prepare(engine)
-    add(engine, row("a", 3), row("b", 1), row("a", 1), row("a", 2, origin=Origin.SNAPSHOT), row("a", 4))
+    add(engine, row("a", 3), row("b", 1), row("a", 1), row("a", 2, origin=Origin.SWEEP), row("a", 4))
 
-    assert claim(engine, 1, 0) == [("a", 1), ("a", 2), ("a", 3)]
+    assert claim(engine, 1) == [("a", 1), ("a", 2), ("a", 3)]
 
 
-def test_snapshot_rows_have_their_own_share(engine: Engine) -> None:
-    """Neither does a snapshot hold up changes, nor do changes hold up a snapshot."""
+def test_claim_of_nothing_takes_nothing(engine: Engine) -> None:
+    """A limit of 0 is no limit left."""
     prepare(engine)
-    add(engine, *(row(f"s{at}", origin=Origin.SNAPSHOT) for at in range(3)), *(row(f"c{at}") for at in range(3)))
+    add(engine, row("a"))
 
-    assert claim(engine, 1, 2) == [("c0", 1), ("s0", 1), ("s1", 1)]
-    assert claim(engine, 2, 0) == [("c0", 1), ("c1", 1)]
-    assert claim(engine, 0, 0) == []
+    assert claim(engine, 0) == []
 
 
 def test_rows_of_one_version_are_claimed_in_the_order_of_adding(engine: Engine) -> None:
@@ -99,7 +95,7 @@ def test_rows_of_one_version_are_claimed_in_the_order_of_adding(engine: Engine) 
     add(engine, row(), row(origin=Origin.REPAIR, repair_for=("fund",)))
 
     with writing(engine) as connection:
-        claimed = outbox_of(engine).claim(connection, 1, 0)
+        claimed = outbox_of(engine).claim(connection, 1)
 
     assert [one.origin for one in claimed] == [Origin.CAPTURE, Origin.REPAIR]
 
@@ -111,13 +107,13 @@ def test_removed_rows_are_gone_and_others_stay(engine: Engine) -> None:
 
     with writing(engine) as connection:
         outbox = outbox_of(engine)
-        outbox.remove(connection, outbox.claim(connection, 1, 0))
+        outbox.remove(connection, outbox.claim(connection, 1))
         assert outbox.pending(connection)[0] == 1
         connection.rollback()
     with writing(engine) as connection:
-        outbox.remove(connection, outbox.claim(connection, 1, 0))
+        outbox.remove(connection, outbox.claim(connection, 1))
 
-    assert claim(engine, 10, 10) == [("b", 1)]
+    assert claim(engine, 10) == [("b", 1)]
 
 
 def test_added_row_is_claimed_as_it_was(engine: Engine) -> None:
@@ -128,7 +124,6 @@ def test_added_row_is_claimed_as_it_was(engine: Engine) -> None:
         7,
         origin=Origin.REPAIR,
         repair_for=("fund", "health"),
-        epoch=3,
         before={"id_number": None, "full_name": "\"'\\\n"},
         after=IMAGE,
         committed_at_ms=1_700_000_000_123,
@@ -137,9 +132,9 @@ def test_added_row_is_claimed_as_it_was(engine: Engine) -> None:
 
     empty, claimed = waiting_rows(engine)
 
-    for name in ("record_key", "version", "origin", "repair_for", "epoch", "before", "after", "committed_at_ms"):
+    for name in ("record_key", "version", "origin", "repair_for", "before", "after", "committed_at_ms"):
         assert getattr(claimed, name) == getattr(added, name)
-    assert (empty.before, empty.after, empty.repair_for, empty.epoch) == (None, None, (), None)
+    assert (empty.before, empty.after, empty.repair_for) == (None, None, ())
 
 
 def test_pending_counts_rows_and_gives_the_oldest_time(engine: Engine) -> None:
@@ -192,7 +187,7 @@ def test_counters_are_raised_and_never_lowered(engine: Engine) -> None:
         outbox_of(engine).set_versions(connection, {})
     do(engine, "UPDATE resident SET full_name = 'd'")
 
-    assert claim(engine, 10, 0) == [("1", 3), ("2", 6)]
+    assert claim(engine, 10) == [("1", 3), ("2", 6)]
 
 
 def test_former_values_come_in_their_order_without_repetition(engine: Engine) -> None:
@@ -237,7 +232,7 @@ def test_source_without_history_has_no_former_values(engine: Engine) -> None:
 
 
 CALLS: dict[str, Callable[[Outbox, Connection], object]] = {
-    "claim": lambda outbox, connection: outbox.claim(connection, 1, 1),
+    "claim": lambda outbox, connection: outbox.claim(connection, 1),
     "pending": lambda outbox, connection: outbox.pending(connection),
     "chunk": lambda outbox, connection: outbox.read_chunk(connection, None, 1),
     "add": lambda outbox, connection: outbox.add(connection, [row()]),

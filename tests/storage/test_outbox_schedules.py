@@ -73,7 +73,7 @@ def by_claim() -> Reader:
     outbox = Outbox(SOURCE, "postgresql")
 
     def read(connection: Connection) -> Seen:
-        rows = outbox.claim(connection, 100, 100)
+        rows = outbox.claim(connection, 100)
         outbox.remove(connection, rows)
         return [(row.record_key, row.version) for row in rows]
 

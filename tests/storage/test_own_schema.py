@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, MetaData, inspect
+from alembic import command
+from sqlalchemy import Engine, MetaData, inspect, text
 
 from tellonce.model.errors import ConfigurationError
-from tellonce.storage.database import OWN_SCHEMA, open_database
+from tellonce.storage import own_schema
+from tellonce.storage.database import OWN_SCHEMA, open_database, reading, writing
 from tellonce.storage.own_schema import check_own_schema, create_own_schema, drop_own_schema
+from tellonce.storage.progress import load_cursor
 from tellonce.storage.tables import own_tables
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty database in either store."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_database"
@@ -55,6 +58,49 @@ def test_missing_tables_are_named_with_the_command_that_makes_them(engine: Engin
     """A service that starts before the installation says what to run."""
     with pytest.raises(ConfigurationError, match="tellonce install fund"):
         check_own_schema(engine, "fund")
+
+
+def upgrade(engine: Engine, revision: str) -> None:
+    """Bring our tables to a revision of the past."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OWN_SCHEMA}"))
+        command.upgrade(own_schema._config(connection), revision)
+
+
+def test_tables_of_an_earlier_release_are_named_with_the_command_that_mends_them(engine: Engine) -> None:
+    """A service of this release does not write into tables of another."""
+    upgrade(engine, "0001")
+
+    with pytest.raises(ConfigurationError, match="found them at 0001; run `tellonce install fund`"):
+        check_own_schema(engine, "fund")
+
+
+def test_tables_of_a_later_release_are_refused(engine: Engine) -> None:
+    """Whoever goes back to an earlier release learns that the tables did not."""
+    create_own_schema(engine)
+    table = f"{OWN_SCHEMA}.migration" if engine.dialect.name == "postgresql" else f"{OWN_SCHEMA}_migration"
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE {table} SET version_num = '9999'"))
+
+    with pytest.raises(ConfigurationError, match="made by a newer release"):
+        check_own_schema(engine, "fund")
+
+
+def test_upgrade_keeps_what_earlier_tables_held(engine: Engine) -> None:
+    """What the first release wrote is there after the upgrade, in tables that are like new ones."""
+    upgrade(engine, "0001")
+    prefix = f"{OWN_SCHEMA}." if engine.dialect.name == "postgresql" else f"{OWN_SCHEMA}_"
+    with writing(engine) as connection:
+        connection.execute(text(f"INSERT INTO {prefix}progress VALUES ('orders:0', '17', 1, NULL, 3)"))
+
+    create_own_schema(engine)
+
+    check_own_schema(engine, "fund")
+    with reading(engine) as connection:
+        assert load_cursor(connection, "orders:0") == "17"
+    declared = own_tables(engine.dialect.name).metadata.sorted_tables
+    assert shape(engine) == {t.name: {c.name: (bool(c.nullable), c.primary_key) for c in t.columns} for t in declared}
 
 
 def test_nothing_is_left_behind(engine: Engine) -> None:

@@ -20,9 +20,9 @@ def run_pytest(folder: Path, content: str, *, ci: bool, **environment: str) -> s
     shutil.copy(CONFTEST, folder / "conftest.py")
     (folder / "test_one.py").write_text(content, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "-p", "no:randomly", str(folder)],
+        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(folder)],
         cwd=folder,
-        env={**os.environ, "CI": "true" if ci else "", **environment},
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CI": "true" if ci else "", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

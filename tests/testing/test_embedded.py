@@ -14,6 +14,8 @@ from tellonce.kafka.embedded import DEFAULT_PARTITIONS, MAX_PARTITION_BYTES, Emb
 from tellonce.model.errors import RetryableError
 from waiting import wait_until
 
+pytestmark = pytest.mark.server
+
 
 def new_topic() -> str:
     return f"test-{uuid4().hex}"

@@ -26,6 +26,8 @@ from tellonce.model.errors import ConfigurationError
 from tellonce.testing.kafka_server import KafkaServer, KafkaSettings
 from waiting import wait_until
 
+pytestmark = pytest.mark.kafka
+
 # A broker of the test's own starts in 4 s on an idle machine, and in 20 s beside other work.
 OWN_SERVER = pytest.mark.timeout(180)
 

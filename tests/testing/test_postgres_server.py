@@ -13,6 +13,8 @@ from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.testing import postgres_server as module
 from tellonce.testing.postgres_server import PostgresServer, PostgresSettings, find_postgres
 
+pytestmark = pytest.mark.postgres
+
 
 def run(url: str, statement: str) -> list[tuple[object, ...]]:
     engine = create_engine(url)
@@ -116,7 +118,7 @@ def test_two_databases_of_one_name_are_refused(postgres: PostgresServer) -> None
 def test_failed_start_tells_the_servers_own_reason() -> None:
     """A setting that PostgreSQL refuses is named in the error, not hidden in a log of a removed folder."""
     with (
-        pytest.raises(RetryableError, match="no_such_setting"),
+        pytest.raises(RetryableError, match=r"(?s)ended by itself, with exit code 1, .*no_such_setting"),
         PostgresServer(PostgresSettings(properties=(("no_such_setting", "1"),))),
     ):
         pass

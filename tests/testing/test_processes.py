@@ -52,6 +52,26 @@ def test_log_tail_gives_the_last_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 3", "ended by itself, with exit code 3, before it answered; it printed:"),
+        ("kill -KILL $$", "ended by itself, by signal SIGKILL, before it answered; it printed:"),
+        ("sleep 30", "did not answer within 7 s of its start"),
+    ],
+)
+def test_silent_server_is_told_by_how_it_ended(tmp_path: Path, script: str, reason: str) -> None:
+    """A server that has ended is not said to be slow."""
+    process = ServerProcess(["/bin/sh", "-c", script], log=tmp_path / "log", environment=os.environ)
+    if script != "sleep 30":
+        assert wait_for(lambda: not process.is_running(), deadline_seconds=10)
+
+    found = process.why_silent(7)
+
+    process.kill()
+    assert found == reason
+
+
 def test_kafka_takes_another_port_where_the_first_was_taken(
     kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ class ApplierSettings:
     """How an applier works. After a whole sweep it rests for `sweep_interval_seconds`."""
 
     department: str
-    sweep_interval_seconds: float = 600.0
+    sweep_interval_seconds: float
 
 
 class Applier:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from tellonce.apply.incoming import Incoming
 from tellonce.apply.plan import Decision, Reason
@@ -12,7 +12,7 @@ from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, in_slices, upsert
 from tellonce.storage.tables import own_tables
 
-__all__ = ["ParkedRecord", "count_by_reason", "discard", "due", "hasten", "list_parked", "release", "save_parked"]
+__all__ = ["ParkedRecord", "discard", "due", "hasten", "list_parked", "release", "save_parked"]
 
 _RETRIED = (Reason.LOCKED, Reason.COLLISION, Reason.UNKNOWN_SCHEMA)
 _LONGEST_WAIT_MS = 60_000
@@ -128,10 +128,3 @@ def discard(connection: Connection, view: str, pseudonyms: Sequence[str]) -> int
     table = own_tables(connection.dialect.name).parked
     done = connection.execute(delete(table).where(table.c.view == view, table.c.pseudonym.in_(pseudonyms)))
     return done.rowcount
-
-
-def count_by_reason(connection: Connection, view: str) -> dict[str, int]:
-    """Gives how many records of a view are parked, by reason."""
-    table = own_tables(connection.dialect.name).parked
-    rows = connection.execute(select(table.c.reason, func.count()).where(table.c.view == view).group_by(table.c.reason))
-    return {str(reason): int(count) for reason, count in rows}

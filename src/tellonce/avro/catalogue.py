@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tellonce.avro.decoder import Decoder, compile_decoder
-from tellonce.avro.derive import row_fields
-from tellonce.avro.encoder import MAGIC, Encoder, SourceNames, compile_encoder
+from tellonce.avro.agreement import Codec, check_agreement
+from tellonce.avro.codec import is_compiled, make_decoder, make_encoder
+from tellonce.avro.decoder import Decoder
+from tellonce.avro.derive import WireSchema, read_wire_schema
+from tellonce.avro.encoder import MAGIC, Encoder, frame_head
 from tellonce.avro.errors import UndecodableMessage, UnknownSchemaError
+from tellonce.avro.eventrules import SourceNames
 from tellonce.avro.fields import ViewSchema
 from tellonce.avro.fieldshape import FieldShape
-from tellonce.avro.findings import Finding
 from tellonce.avro.lock import LOCK_FILE, Lock, check_lock, load_lock, subject_of
 from tellonce.model.change import ChangeEvent
 from tellonce.model.errors import ConfigurationError
@@ -29,8 +31,8 @@ class _Published:
 
     names: SourceNames
     subject: str
-    versions: dict[int, tuple[FieldShape, ...]]
-    newest: int
+    versions: dict[int, WireSchema]
+    newest: WireSchema
 
 
 class Catalogue:
@@ -40,12 +42,15 @@ class Catalogue:
         """Take the views of a topology as the lock has them.
 
         Raises:
-            ConfigurationError: a view has no published schema, or two versions of one cannot be read as each other.
+            ConfigurationError: a view has no published schema, two versions of one cannot be read as each other, or
+                the compiled codec of one does not agree with fastavro.
         """
         self._lock = lock
         self._views = {view.name: _published(lock, view) for view in topology.views()}
         self._encoders: dict[str, Encoder] = {}
         self._decoders: dict[tuple[str, frozenset[str] | None, bool, bytes], Decoder] = {}
+        for view in self._views:
+            self._check_codecs(view)
 
     @classmethod
     def load(cls, schemas: Path, topology: Topology) -> "Catalogue":
@@ -70,8 +75,8 @@ class Catalogue:
             ConfigurationError: the topology has no such view.
         """
         published = self._published(view)
-        fields = tuple(field.spec for field in published.versions[published.newest])
-        return ViewSchema(view=view, schema_id=published.newest, fields=fields)
+        fields = tuple(field.spec for field in published.newest.fields)
+        return ViewSchema(view=view, schema_id=published.newest.schema_id, fields=fields)
 
     def encode(self, view: str, event: ChangeEvent) -> bytes:
         """The event as a message of the view's newest schema, in the Confluent frame.
@@ -85,14 +90,13 @@ class Catalogue:
         return (encoder or self.encoder(view))(event)
 
     def encoder(self, view: str) -> Encoder:
-        """The compiled function behind `encode` for one view, for loops that would look it up each time.
+        """The function behind `encode` for one view, for loops that would look it up each time.
 
         Raises:
             ConfigurationError: the topology has no such view.
         """
         published = self._published(view)
-        compiled = compile_encoder(published.versions[published.newest], published.names, published.newest)
-        return self._encoders.setdefault(view, compiled)
+        return self._encoders.setdefault(view, make_encoder(published.newest, published.names))
 
     def decode(
         self, data: bytes, *, view: str, wanted: frozenset[str] | None = None, with_before: bool = True
@@ -113,30 +117,25 @@ class Catalogue:
             decoder = self._decoder(data, view, wanted, with_before=with_before)
         return decoder(data)
 
-    def check(self) -> tuple[Finding, ...]:
-        """What keeps versions of a view from reading each other; empty for what `tellonce schemas lock` wrote."""
-        # Apache's avro package is slow to import and no service needs it.
-        from tellonce.avro.compatibility import check_compatibility  # noqa: PLC0415
-
-        return tuple(
-            finding
-            for published in self._views.values()
-            for finding in check_compatibility(
-                published.subject,
-                [(entry.version, entry.envelope) for entry in self._lock.of_subject(published.subject)],
-            )
-        )
+    def _check_codecs(self, view: str) -> None:
+        published = self._published(view)
+        for written in published.versions.values():
+            if is_compiled(written):
+                head = frame_head(written.schema_id)
+                decode = self._decoder(head, view, None, with_before=True)
+                encode = self.encoder(view) if written is published.newest else None
+                codec = Codec(written=written, newest=published.newest, encode=encode, decode=decode)
+                check_agreement(codec, published.names)
 
     def _decoder(self, data: bytes, view: str, wanted: frozenset[str] | None, *, with_before: bool) -> Decoder:
         published = self._published(view)
-        newest = published.versions[published.newest]
-        _check_wanted(view, wanted, newest)
+        _check_wanted(view, wanted, published.newest.fields)
         schema_id = _schema_id(data, view)
         written = published.versions.get(schema_id)
         if written is None:
             raise self._foreign(schema_id, view)
-        compiled = compile_decoder(written, newest, published.names, wanted=wanted, with_before=with_before)
-        return self._decoders.setdefault((view, wanted, with_before, data[:_HEAD_BYTES]), compiled)
+        made = make_decoder(written, published.newest, published.names, wanted=wanted, with_before=with_before)
+        return self._decoders.setdefault((view, wanted, with_before, data[:_HEAD_BYTES]), made)
 
     def _foreign(self, schema_id: int, view: str) -> UndecodableMessage | UnknownSchemaError:
         for entry in self._lock.entries:
@@ -159,20 +158,21 @@ class Catalogue:
 
 def _published(lock: Lock, view: View) -> _Published:
     subject = subject_of(view)
-    versions = {entry.id: row_fields(entry.envelope) for entry in lock.of_subject(subject)}
+    versions = {entry.id: read_wire_schema(entry.id, entry.envelope) for entry in lock.of_subject(subject)}
     if not versions:
         message = f"expected {subject} in the lock, found no version of it; run `tellonce schemas lock`"
         raise ConfigurationError(message, view=view.name)
-    newest = max(versions)
-    for schema_id, fields in versions.items():
-        _check_readable(subject, schema_id, fields, versions[newest])
+    newest = versions[max(versions)]
+    for written in versions.values():
+        _check_readable(subject, written, newest)
     names = SourceNames(department=view.authority, record_type=view.record_type, view=view.name)
     return _Published(names=names, subject=subject, versions=versions, newest=newest)
 
 
-def _check_readable(subject: str, schema_id: int, written: Sequence[FieldShape], newest: Sequence[FieldShape]) -> None:
-    by_name = {field.spec.name: field for field in written}
-    for field in newest:
+def _check_readable(subject: str, written: WireSchema, newest: WireSchema) -> None:
+    schema_id = written.schema_id
+    by_name = {field.spec.name: field for field in written.fields}
+    for field in newest.fields:
         old = by_name.get(field.spec.name)
         fits = field.has_default if old is None else _is_readable(old, field)
         if not fits:
@@ -184,7 +184,7 @@ def _check_readable(subject: str, schema_id: int, written: Sequence[FieldShape],
 def _is_readable(old: FieldShape, new: FieldShape) -> bool:
     """Whether a value of the old type is one of the new as it stands; the decoder converts nothing but enum symbols."""
     one, other = old.value, new.value
-    same = (one.wire, one.precision, one.scale) == (other.wire, other.precision, other.scale)
+    same = (one.wire, one.precision, one.scale, one.size) == (other.wire, other.precision, other.scale, other.size)
     return same and (other.nullable or not one.nullable)
 
 

@@ -36,6 +36,7 @@ class _Type:
     logical: str | None
     precision: Json
     scale: Json
+    size: Json
     name: str | None
     symbols: tuple[str, ...]
     enum_default: Json
@@ -44,7 +45,7 @@ class _Type:
     def text(self) -> str:
         """The type as a person says it."""
         if self.logical == "decimal":
-            return f"decimal({self.precision}, {self.scale})"
+            return f"decimal({self.precision}, {self.scale}) on {self.base}"
         return self.logical or self.base
 
 
@@ -134,6 +135,9 @@ def _type_rules(name: str, old: _Type, new: _Type) -> Iterator[_Complaint]:
         yield _Complaint("type-changed", name, f"{changed}; {_NEW_FIELD}")
     elif old.base == "enum":
         yield from _enum_rules(name, old, new)
+    elif (old.name, old.size) != (new.name, new.size):
+        found = f"fixed {old.name} of {old.size} bytes became {new.name} of {new.size}"
+        yield _Complaint("fixed-changed", name, f"{found}, which no reader takes for the other; {_NEW_FIELD}")
 
 
 def _enum_rules(name: str, old: _Type, new: _Type) -> Iterator[_Complaint]:
@@ -229,6 +233,7 @@ def _read_type(declared: Json, namespace: str, enums: dict[str, JsonObject]) -> 
         logical=logical if isinstance(logical, str) else None,
         precision=kind.get("precision"),
         scale=kind.get("scale", 0),
+        size=kind.get("size"),
         name=name,
         symbols=tuple(str(symbol) for symbol in symbols) if isinstance(symbols, list) else (),
         enum_default=kind.get("default"),

@@ -11,20 +11,23 @@ from decimal import Context
 from typing import cast
 
 from tellonce.avro import wire
-from tellonce.avro.encoder import SourceNames, source_bytes
+from tellonce.avro.encoder import source_bytes
 from tellonce.avro.errors import UndecodableMessage
+from tellonce.avro.eventrules import SourceNames
 from tellonce.avro.fieldshape import FieldShape
 from tellonce.avro.sourcecode import SourceCode
 from tellonce.avro.values import EPOCH, EPOCH_ORDINAL, Wire
 from tellonce.model.change import ChangeEvent, Operation, Origin
+from tellonce.model.errors import InvariantError
 
-__all__ = ["Decoder", "compile_decoder"]
+__all__ = ["EXACT", "Decoder", "compile_decoder", "enum_reading", "most_decimal_bytes", "undecodable"]
 
 Decoder = Callable[[bytes], ChangeEvent]
 
 _LAST_OF_NUMBER = 0x7F
 
-_EXACT = Context(prec=1100)
+EXACT = Context(prec=1100)
+"""A context in which the scale of no decimal that a schema allows is rounded away."""
 
 
 class _Unfrozen:
@@ -76,12 +79,17 @@ def compile_decoder(
     return cast("Decoder", code.compile("decode", f"decoder of {names.view}"))
 
 
+def undecodable(view: str, data: bytes, problem: str) -> UndecodableMessage:
+    """What is said of a framed message that cannot be read; `problem` is why, without any of its bytes."""
+    schema_id = int.from_bytes(data[1:5], "big")
+    expected = f"expected a message of view {view}, schema {schema_id}, found {len(data)} bytes that are none"
+    message = f"{expected}: {problem}; have the authority publish the record again"
+    return UndecodableMessage(message, view=view, schema_id=schema_id, size_bytes=len(data))
+
+
 def _constants(names: SourceNames) -> dict[str, object]:
-    def undecodable(data: bytes, problem: str) -> UndecodableMessage:
-        schema_id = int.from_bytes(data[1:5], "big")
-        expected = f"expected a message of view {names.view}, schema {schema_id}, found {len(data)} bytes that are none"
-        message = f"{expected}: {problem}; have the authority publish the record again"
-        return UndecodableMessage(message, view=names.view, schema_id=schema_id, size_bytes=len(data))
+    def refused(data: bytes, problem: str) -> UndecodableMessage:
+        return undecodable(names.view, data, problem)
 
     return {
         "ChangeEvent": ChangeEvent,
@@ -100,7 +108,7 @@ def _constants(names: SourceNames) -> dict[str, object]:
         "skip_long": wire.skip_long,
         "skip_span": wire.skip_span,
         "timedelta": timedelta,
-        "undecodable": undecodable,
+        "undecodable": refused,
     }
 
 
@@ -170,6 +178,8 @@ def _write_value(code: SourceCode, field: FieldShape, target: str | None, reader
             with code.block("else:"):
                 code.line(f"{target} = ()")
                 code.line("pos += 1")
+        case _:
+            raise InvariantError(f"expected a field that the compiler knows, found {field.value.wire}")
 
 
 def _write_skip(code: SourceCode, kind: Wire) -> None:
@@ -182,6 +192,8 @@ def _write_skip(code: SourceCode, kind: Wire) -> None:
             code.line("pos += 1")
         case Wire.TEXT_LIST:
             code.line("pos = skip_list(data, pos) if data[pos] else pos + 1")
+        case _:
+            raise InvariantError(f"expected a field that the compiler knows, found {kind}")
 
 
 def _write_bytes(code: SourceCode, target: str, converted: str) -> None:
@@ -216,15 +228,18 @@ def _write_boolean(code: SourceCode, name: str, target: str) -> None:
 
 def _write_decimal(code: SourceCode, field: FieldShape, target: str) -> None:
     digits_end, scale = 10 ** (field.spec.precision or 0), field.spec.scale or 0
-    most = (digits_end.bit_length() + 8) >> 3
+    most = most_decimal_bytes(field.spec.precision or 0)
     _write_bytes(code, "t", "")
-    code.line(f"{target} = read_decimal(t, {code.constant(digits_end)}, {most}, {scale}, {code.constant(_EXACT)})")
+    code.line(f"{target} = read_decimal(t, {code.constant(digits_end)}, {most}, {scale}, {code.constant(EXACT)})")
+
+
+def most_decimal_bytes(precision: int) -> int:
+    """How many bytes the longest unscaled number of so many digits takes, and one that a writer may pad it with."""
+    return (cast("int", 10**precision).bit_length() + 8) >> 3
 
 
 def _write_enum(code: SourceCode, field: FieldShape, target: str, reader: FieldShape) -> None:
-    # Avro 1.12, "Schema Resolution": a symbol that the reader does not know becomes the reader's default.
-    known = reader.value.symbols
-    symbols = tuple(symbol if symbol in known else reader.enum_default for symbol in field.value.symbols)
+    symbols = tuple(enum_reading(field, reader).values())
     _write_number(code, "n", Wire.INT)
     with code.block(f"if not 0 <= n < {len(symbols)}:"):
         code.line(f"raise Damaged({f'{field.spec.name} is none of its symbols'!r})")
@@ -232,6 +247,15 @@ def _write_enum(code: SourceCode, field: FieldShape, target: str, reader: FieldS
     if None in symbols:
         with code.block(f"if {target} is None:"):
             code.line(f"raise Damaged({f'{field.spec.name} is a symbol that the newest version dropped'!r})")
+
+
+def enum_reading(field: FieldShape, reader: FieldShape) -> dict[str, str | None]:
+    """What the reader takes each of the writer's symbols for; None where it has neither the symbol nor a default.
+
+    Avro 1.12, "Schema Resolution": a symbol that the reader does not know becomes the reader's default.
+    """
+    known = reader.value.symbols
+    return {symbol: symbol if symbol in known else reader.enum_default for symbol in field.value.symbols}
 
 
 def _write_envelope(code: SourceCode, names: SourceNames) -> None:

@@ -1,8 +1,12 @@
 """The wire schema of a view in Debezium's envelope, derived from its record type's schema and the topology."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
+from fastavro.types import Schema
+
+from tellonce.avro.avroschema import parse_avro
 from tellonce.avro.fieldshape import FieldShape, Refused, camel_case, read_fields
 from tellonce.avro.identity import schema_identity
 from tellonce.avro.jsonvalue import Json, JsonObject
@@ -10,7 +14,7 @@ from tellonce.avro.recordschema import RecordSchema
 from tellonce.model.errors import ConfigurationError
 from tellonce.topology.model import View
 
-__all__ = ["derive_envelope", "row_fields", "row_record"]
+__all__ = ["WireSchema", "derive_envelope", "read_wire_schema", "row_fields", "row_record"]
 
 # Never changed: the wire format is for ever. Order is the order of the bytes.
 _SOURCE_FIELDS: tuple[tuple[str, Json], ...] = (
@@ -25,6 +29,22 @@ _SOURCE_FIELDS: tuple[tuple[str, Json], ...] = (
     ("repair_for", {"type": "array", "items": "string"}),
     ("ts_ms", "long"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireSchema:
+    """The schema of a view's messages, as the compiler takes it and as fastavro does."""
+
+    schema_id: int
+    """The id in the frame of each message that is written by it."""
+    fields: tuple[FieldShape, ...]
+    """Of a row, in the order of the wire."""
+    parsed: Schema
+
+    def of_field(self, field: FieldShape) -> "WireSchema":
+        """The schema of rows that have this one of the fields and no other."""
+        envelope = _envelope("tellonce.alone", "Alone", [field.declaration])
+        return WireSchema(schema_id=self.schema_id, fields=(field,), parsed=parse_avro(envelope))
 
 
 def derive_envelope(record: RecordSchema, view: View) -> JsonObject:
@@ -54,7 +74,7 @@ def derive_envelope(record: RecordSchema, view: View) -> JsonObject:
     namespace = f"tellonce.{record.record_type}"
     fields = [field for field in record.fields if field.spec.name in wanted]
     for field in fields:
-        _check_enum_name(record, view, field)
+        _check_type_name(record, view, field)
     return _envelope(namespace, camel_case(view.short_name), _declarations(fields))
 
 
@@ -71,6 +91,15 @@ def row_record(envelope: JsonObject) -> JsonObject:
             raise Refused("expected an envelope that begins with before, found another schema")
 
 
+def read_wire_schema(schema_id: int, envelope: JsonObject) -> WireSchema:
+    """An envelope that was published under this id, ready to write and read by.
+
+    Raises:
+        Refused: the schema is not exactly an envelope of ours around fields of the allowed types.
+    """
+    return WireSchema(schema_id=schema_id, fields=row_fields(envelope), parsed=parse_avro(envelope))
+
+
 def row_fields(envelope: JsonObject) -> tuple[FieldShape, ...]:
     """The fields of the rows that an envelope schema carries, in the order of the wire.
 
@@ -81,6 +110,7 @@ def row_fields(envelope: JsonObject) -> tuple[FieldShape, ...]:
     namespace, name, declared = row.get("namespace"), row.get("name"), row.get("fields")
     if not isinstance(namespace, str) or not isinstance(name, str) or not isinstance(declared, list):
         raise Refused("expected the row to be a record with a namespace, found another schema")
+    parse_avro(envelope)
     fields = read_fields(row, namespace)
     # A reader is compiled for the envelope as it is known here, so nothing else may stand under this id.
     if schema_identity(_envelope(namespace, name.removesuffix("Row"), declared)) != schema_identity(envelope):
@@ -111,33 +141,33 @@ def _envelope(namespace: str, name: str, fields: list[Json]) -> JsonObject:
 
 
 def _declarations(fields: Sequence[FieldShape]) -> list[Json]:
-    """The fields' declarations, each enum spelled out where it first occurs and named after that, as Avro demands."""
+    """Declarations of fields, a named type spelled out where it first occurs and named after that, as Avro demands."""
     seen: set[str] = set()
     declared: list[Json] = []
     for field in fields:
         declaration = dict(field.declaration)
-        enum = _enum_name(field)
-        if enum in seen:
-            declaration["type"] = ["null", enum] if field.spec.nullable else enum
-        elif enum is not None:
-            seen.add(enum)
+        named = _type_name(field)
+        if named in seen:
+            declaration["type"] = ["null", named] if field.spec.nullable else named
+        elif named is not None:
+            seen.add(named)
         declared.append(declaration)
     return declared
 
 
-def _enum_name(field: FieldShape) -> str | None:
+def _type_name(field: FieldShape) -> str | None:
     declared = field.declaration["type"]
     inner = declared[1] if isinstance(declared, list) else declared
-    if isinstance(inner, dict) and inner.get("type") == "enum":
+    if isinstance(inner, dict) and "name" in inner:
         return f"{inner['namespace']}.{inner['name']}"
     return None
 
 
-def _check_enum_name(record: RecordSchema, view: View, field: FieldShape) -> None:
+def _check_type_name(record: RecordSchema, view: View, field: FieldShape) -> None:
     name = camel_case(view.short_name)
     taken = {f"tellonce.{record.record_type}.{part}" for part in (f"{name}Change", f"{name}Row", "Source")}
-    if (enum := _enum_name(field)) in taken:
-        problem = f"expected an enum with a name of its own, found {enum}, which the envelope uses; name it otherwise"
+    if (named := _type_name(field)) in taken:
+        problem = f"expected a type with a name of its own, found {named}, which the envelope uses; name it otherwise"
         raise _refused(record, view, field.spec.name, problem)
 
 

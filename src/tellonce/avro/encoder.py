@@ -1,52 +1,31 @@
 """Generates the function that writes one view's change events."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import cast
 
 from tellonce.avro import wire
-from tellonce.avro.errors import CannotEncode
+from tellonce.avro.eventrules import SourceNames, event_refusal
 from tellonce.avro.fieldshape import FieldShape
 from tellonce.avro.sourcecode import SourceCode
-from tellonce.avro.values import EPOCH_ORDINAL, ValueShape, Wire, refusal
-from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
+from tellonce.avro.values import EPOCH_ORDINAL, ValueShape, Wire
+from tellonce.model.change import ChangeEvent, Operation, Origin
 from tellonce.model.errors import InvariantError
 
-__all__ = ["MAGIC", "Encoder", "SourceNames", "compile_encoder", "source_bytes"]
+__all__ = ["MAGIC", "Encoder", "compile_encoder", "frame_head", "source_bytes"]
 
 Encoder = Callable[[ChangeEvent], bytes]
 
 MAGIC = b"\x00"
 """The byte that begins a Confluent frame; the schema's id follows in four bytes, big-endian."""
 
-_TEXT = ValueShape(wire=Wire.TEXT)
-_LONG = ValueShape(wire=Wire.LONG)
-_TEXT_LIST = ValueShape(wire=Wire.TEXT_LIST)
-
-# The attributes of an event that the generated code writes, as the envelope names them.
-_SOURCE_VALUES = {
-    "department": _TEXT,
-    "record_key": _TEXT,
-    "epoch": _LONG,
-    "version": _LONG,
-    "sequence": _LONG,
-    "repair_for": _TEXT_LIST,
-    "committed_at_ms": _LONG,
-    "published_at_ms": _LONG,
-}
-
 # All that generated code can raise on a value of the wrong type or outside its range.
 _REFUSALS = (wire.Unfit, TypeError, ValueError, KeyError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceNames:
-    """What the `source` of every message of a view says alike."""
-
-    department: str
-    record_type: str
-    view: str
+def frame_head(schema_id: int) -> bytes:
+    """The bytes of a Confluent frame in front of the body."""
+    return MAGIC + schema_id.to_bytes(4, "big")
 
 
 def source_bytes(names: SourceNames) -> bytes:
@@ -60,6 +39,7 @@ def compile_encoder(fields: Sequence[FieldShape], names: SourceNames, schema_id:
     It demands exactly the view's fields in `before` and `after`, and checks each value.
     Handed another view's event it raises InvariantError.
     It may be called from several threads.
+    Which shapes of field it knows is for `tellonce.avro.codec` to say.
     """
     code = SourceCode(
         {
@@ -137,6 +117,8 @@ def _write_value(code: SourceCode, shape: ValueShape, target: str, present: str)
             code.line(f"{target} = {present}{symbols}[v]")
         case Wire.TEXT_LIST:
             code.line(f"{target} = {present}list_bytes(v)")
+        case _:
+            raise InvariantError(f"expected a field that the compiler knows, found {shape.wire}")
 
 
 def _write_prefixed(code: SourceCode, target: str, present: str) -> None:
@@ -146,7 +128,7 @@ def _write_prefixed(code: SourceCode, target: str, present: str) -> None:
 
 
 def _write_event_function(code: SourceCode, names: SourceNames, schema_id: int) -> None:
-    head = code.constant(MAGIC + schema_id.to_bytes(4, "big"))
+    head = code.constant(frame_head(schema_id))
     view, record_type = code.constant(names.view), code.constant(names.record_type)
     department, source = code.constant(names.department), code.constant(source_bytes(names))
     rest = code.constant(source_bytes(SourceNames(department="", record_type=names.record_type, view=names.view))[1:])
@@ -188,40 +170,10 @@ def _text_bytes(text: str) -> bytes:
 
 
 def _explainer(fields: Sequence[FieldShape], names: SourceNames) -> Callable[[ChangeEvent], Exception]:
-    shapes = {field.spec.name: field.value for field in fields}
+    refused = event_refusal(fields, names)
 
     def explain(event: ChangeEvent) -> Exception:
-        if (event.view, event.record_type) != (names.view, names.record_type):
-            return InvariantError(f"expected an event of view {names.view}, found one of another view", view=names.view)
-        for side, row in (("before", event.before), ("after", event.after)):
-            problem = None if row is None else _row_refusal(shapes, row)
-            if problem is not None:
-                return _cannot_encode(names.view, f"{side}.{problem[0]}", problem[1])
-        for name, shape in _SOURCE_VALUES.items():
-            problem_here = refusal(shape, getattr(event, name))
-            if problem_here is not None:
-                return _cannot_encode(names.view, name, problem_here)
-        for name, known in (("op", frozenset(Operation)), ("origin", frozenset(Origin))):
-            if getattr(event, name) not in known:
-                return _cannot_encode(names.view, name, "expected one of the envelope's codes, found another value")
-        return InvariantError(f"the encoder of {names.view} refused an event that its rules allow", view=names.view)
+        said = f"the encoder of {names.view} refused an event that its rules allow"
+        return refused(event) or InvariantError(said, view=names.view)
 
     return explain
-
-
-def _row_refusal(shapes: dict[str, ValueShape], row: Fields) -> tuple[str, str] | None:
-    for name, shape in shapes.items():
-        if name not in row:
-            return name, "expected a value, found the field missing"
-        problem = refusal(shape, row[name])
-        if problem is not None:
-            return name, problem
-    for name in row:
-        if name not in shapes:
-            return str(name), "expected only fields of the view, found another"
-    return None
-
-
-def _cannot_encode(view: str, field: str, problem: str) -> CannotEncode:
-    message = f"{field} of view {view}: {problem}; correct the row or the mapping of its column"
-    return CannotEncode(message, view=view, field=field)

@@ -3,9 +3,9 @@
 The list is short on purpose: each type has one meaning in every department's database, one canonical form for digests,
 and a decoder whose cost is bounded by the bytes it is given.
 Everything else is refused here, once, where a person still reads the message.
+What is read here has passed fastavro: Avro's own rules are kept, and those below are the ones that Avro has not.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,11 +22,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # PostgreSQL's own limit on a declared NUMERIC; it also bounds what one decimal can cost a reader.
 _MAX_PRECISION = 1000
+# More than a checksum or the largest decimal (416 bytes) takes; a picture belongs into bytes.
+_MAX_FIXED_BYTES = 1024
 
 _LOGICAL = {
     ("int", "date"): Wire.DATE,
     ("long", "timestamp-millis"): Wire.INSTANT,
     ("bytes", "decimal"): Wire.DECIMAL,
+    ("fixed", "decimal"): Wire.FIXED_DECIMAL,
 }
 _PLAIN = {
     "string": Wire.TEXT,
@@ -43,6 +46,8 @@ _KINDS = {
     Wire.BOOLEAN: Kind.BOOLEAN,
     Wire.BYTES: Kind.BYTES,
     Wire.DECIMAL: Kind.DECIMAL,
+    Wire.FIXED: Kind.BYTES,
+    Wire.FIXED_DECIMAL: Kind.DECIMAL,
     Wire.DATE: Kind.DATE,
     Wire.INSTANT: Kind.INSTANT,
     Wire.TEXT_LIST: Kind.TEXT_LIST,
@@ -51,7 +56,6 @@ _ADVICE = {
     "float": "use decimal, whose values are exact",
     "double": "use decimal, whose values are exact",
     "null": "drop the field, which can hold nothing",
-    "fixed": "use bytes",
     "map": "use one field for each key",
     "timestamp-micros": "use timestamp-millis",
     "timestamp-nanos": "use timestamp-millis",
@@ -62,7 +66,8 @@ _ADVICE = {
     "uuid": "use string without a logical type",
     "duration": "use long and put the unit into the name",
 }
-_ALLOWED = "string, int, long, boolean, bytes, an enum, decimal on bytes, date, timestamp-millis or an array of strings"
+_DECIMALS = frozenset({Wire.DECIMAL, Wire.FIXED_DECIMAL})
+_ALLOWED = "string, int, long, boolean, bytes, fixed, an enum, decimal, date, timestamp-millis or an array of strings"
 
 
 class Refused(Exception):  # noqa: N818 - never leaves this package; the file's reader turns it into a ConfigurationError
@@ -92,6 +97,7 @@ class FieldShape:
 class _FieldType(StrEnum):
     ARRAY = "array"
     ENUM = "enum"
+    FIXED = "fixed"
     RECORD = "record"
 
 
@@ -101,7 +107,7 @@ def camel_case(name: str) -> str:
 
 
 def read_fields(record: JsonObject, namespace: str) -> tuple[FieldShape, ...]:
-    """The fields of an Avro record.
+    """The fields of an Avro record that `parse_avro` has let through.
 
     Raises:
         Refused: the record has no fields, one twice, or one of a type outside the list.
@@ -120,33 +126,33 @@ def read_fields(record: JsonObject, namespace: str) -> tuple[FieldShape, ...]:
 
 
 class _Reader:
-    """Reads the fields of one record; knows the enums declared so far, since a later field may name one."""
+    """Reads the fields of one record; knows the types named so far, since a later field may refer to one."""
 
     def __init__(self, record: str, namespace: str) -> None:
         self._record = record
         self._namespace = namespace
-        self._enums: dict[str, JsonObject] = {}
+        self._named_types: dict[str, tuple[Wire, JsonObject]] = {}
 
     def field(self, field: Json) -> FieldShape:
-        if not isinstance(field, dict) or not isinstance(name := field.get("name"), str):
-            raise Refused("expected each field to be an object with a name, found another")
-        if not _NAME.fullmatch(name):
-            raise Refused("expected a field name of letters, digits and underscores, found another", name)
+        declared = cast("JsonObject", field)
+        name = declared["name"]
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            expected = "expected a field name of letters, digits and underscores, found another"
+            raise Refused(expected, name if isinstance(name, str) else None)
         try:
-            return self._shape(field, name)
+            return self._shape(declared, name)
         except Refused as refusal:
             raise Refused(str(refusal), name) from None
 
     def _shape(self, field: JsonObject, name: str) -> FieldShape:
-        if "type" not in field:
-            raise Refused("expected a type, found none")
         nullable, inner = _without_null(field["type"])
         kind, declared = self._type(inner)
         value = ValueShape(
             wire=kind,
             nullable=nullable,
-            precision=_integer(declared, "precision") if kind is Wire.DECIMAL else None,
-            scale=_integer(declared, "scale", 0) if kind is Wire.DECIMAL else None,
+            precision=_integer(declared, "precision") if kind in _DECIMALS else None,
+            scale=_integer(declared, "scale") if kind in _DECIMALS else None,
+            size=_integer(declared, "size") if kind in (Wire.FIXED, Wire.FIXED_DECIMAL) else None,
             symbols=_texts(declared, "symbols") if kind is Wire.ENUM else (),
         )
         match_only = _match_only(field, value)
@@ -179,17 +185,16 @@ class _Reader:
         """The wire type, and the declaration as a derived schema repeats it."""
         if isinstance(declared, str):
             return self._named(declared)
-        if not isinstance(declared, dict):
-            raise Refused(f"expected {_ALLOWED}, found no type at all")
-        kind = declared.get("type")
+        declared = cast("JsonObject", declared)
+        kind = cast("str", declared["type"])
         if kind == _FieldType.ENUM:
-            return Wire.ENUM, self._enum(declared)
+            return self._declared(declared, Wire.ENUM, _enum(declared))
+        if kind == _FieldType.FIXED:
+            return self._declared(declared, *_fixed(declared))
         if kind == _FieldType.ARRAY:
-            return Wire.TEXT_LIST, self._array(declared)
+            return Wire.TEXT_LIST, _array(declared)
         if kind in (_FieldType.RECORD, "error"):
             raise Refused("expected a flat record, found a nested one; declare its fields one by one")
-        if not isinstance(kind, str):
-            raise Refused(f"expected {_ALLOWED}, found no type at all")
         return self._annotated(kind, declared)
 
     def _named(self, name: str) -> tuple[Wire, Json]:
@@ -198,8 +203,8 @@ class _Reader:
         full = name if "." in name else f"{self._namespace}.{name}"
         if full == f"{self._namespace}.{self._record}":
             raise Refused("expected a flat record, found one that contains itself; recursive schemas are refused")
-        if full in self._enums:
-            return Wire.ENUM, self._enums[full]
+        if full in self._named_types:
+            return self._named_types[full]
         raise _unsupported(name)
 
     def _annotated(self, kind: str, declared: JsonObject) -> tuple[Wire, Json]:
@@ -209,45 +214,62 @@ class _Reader:
         wire = _LOGICAL.get((kind, str(logical)))
         if wire is None:
             raise _unsupported(str(logical), f"{logical} on {kind}")
-        if wire is not Wire.DECIMAL:
-            return wire, {"type": kind, "logicalType": logical}
-        precision, scale = _integer(declared, "precision"), _integer(declared, "scale", 0)
-        if not 1 <= precision <= _MAX_PRECISION or not 0 <= scale <= precision:
-            expected = f"expected a precision of 1 to {_MAX_PRECISION} and a scale up to it"
-            raise Refused(f"{expected}, found {precision} and {scale}")
-        return wire, {"type": kind, "logicalType": logical, "precision": precision, "scale": scale}
+        return wire, {"type": kind, "logicalType": logical, **(_digits(declared) if wire is Wire.DECIMAL else {})}
 
-    def _enum(self, declared: JsonObject) -> JsonObject:
-        name, symbols = declared.get("name"), _texts(declared, "symbols")
+    def _declared(self, declared: JsonObject, wire: Wire, form: JsonObject) -> tuple[Wire, JsonObject]:
+        """The declaration under its full name, by which a later field may refer to it."""
+        name = declared["name"]
         if not isinstance(name, str) or not all(_NAME.fullmatch(part) for part in name.split(".")):
-            raise Refused("expected an enum with a name, found none")
-        if not symbols or len(set(symbols)) != len(symbols) or not all(_NAME.fullmatch(symbol) for symbol in symbols):
-            expected = "expected distinct enum symbols of letters, digits and underscores"
-            raise Refused(f"{expected}, found others; use string for free codes")
+            raise Refused("expected a type's name of letters, digits and underscores, found another")
         namespace, _, short = name.rpartition(".")
         given = declared.get("namespace")
         namespace = namespace or (given if isinstance(given, str) else self._namespace)
-        full = f"{namespace}.{short}"
-        if full in self._enums:
-            raise Refused(f"expected the enum {full} to be declared once, found it again; refer to it by name")
-        kept: JsonObject = {"type": "enum", "name": short, "namespace": namespace, "symbols": list(symbols)}
-        if "default" in declared:
-            if declared["default"] not in symbols:
-                raise Refused("expected the enum's default to be one of its symbols, found another")
-            kept["default"] = declared["default"]
-        self._enums[full] = kept
-        return kept
+        kept: JsonObject = {"type": declared["type"], "name": short, "namespace": namespace, **form}
+        self._named_types[f"{namespace}.{short}"] = wire, kept
+        return wire, kept
 
-    def _array(self, declared: JsonObject) -> JsonObject:
-        items = declared.get("items")
-        if isinstance(items, dict) and set(items) == {"type"}:
-            items = items["type"]
-        if items == "string":
-            return {"type": "array", "items": "string"}
-        if _is_zero_width(items):
-            expected = "expected an array of strings"
-            raise Refused(f"{expected}, found items of zero width, of which a few bytes can claim millions")
-        raise Refused("expected an array of strings, found an array of something else; declare array<string>")
+
+def _enum(declared: JsonObject) -> JsonObject:
+    symbols = _texts(declared, "symbols")
+    if not symbols:
+        raise Refused("expected an enum with symbols, found none; use string for free codes")
+    form: JsonObject = {"symbols": list(symbols)}
+    if "default" in declared:
+        form["default"] = declared["default"]
+    return form
+
+
+def _fixed(declared: JsonObject) -> tuple[Wire, JsonObject]:
+    logical, size = declared.get("logicalType"), declared["size"]
+    if type(size) is not int or not 1 <= size <= _MAX_FIXED_BYTES:
+        raise Refused(f"expected fixed of 1 to {_MAX_FIXED_BYTES} bytes, found another size; use bytes for longer ones")
+    if logical is None:
+        return Wire.FIXED, {"size": size}
+    wire = _LOGICAL.get((_FieldType.FIXED, str(logical)))
+    if wire is None:
+        raise _unsupported(str(logical), f"{logical} on fixed")
+    return wire, {"size": size, "logicalType": logical, **_digits(declared)}
+
+
+def _digits(declared: JsonObject) -> JsonObject:
+    """Precision and scale of a decimal; fastavro takes one without a precision, whose values have no bound."""
+    precision, scale = declared.get("precision"), declared.get("scale", 0)
+    if type(precision) is not int or type(scale) is not int or not 1 <= precision <= _MAX_PRECISION:
+        expected = f"expected a decimal with a precision of 1 to {_MAX_PRECISION} and a scale up to it"
+        raise Refused(f"{expected}, found another; declare both")
+    return {"precision": precision, "scale": scale}
+
+
+def _array(declared: JsonObject) -> JsonObject:
+    items = declared.get("items")
+    if isinstance(items, dict) and set(items) == {"type"}:
+        items = items["type"]
+    if items == "string":
+        return {"type": "array", "items": "string"}
+    if _is_zero_width(items):
+        expected = "expected an array of strings"
+        raise Refused(f"{expected}, found items of zero width, of which a few bytes can claim millions")
+    raise Refused("expected an array of strings, found an array of something else; declare array<string>")
 
 
 def _without_null(declared: Json) -> tuple[bool, Json]:
@@ -289,11 +311,8 @@ def _unsupported(name: str, found: str | None = None) -> Refused:
     return Refused(f"expected {_ALLOWED}, found {found or name}" + (f"; {advice}" if advice else ""))
 
 
-def _integer(declared: Json, key: str, absent: int = -1) -> int:
-    found = cast("JsonObject", declared).get(key, absent)
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise Refused(f"expected {key} to be a whole number, found {json.dumps(found)[:40]}")
-    return found
+def _integer(declared: Json, key: str) -> int:
+    return cast("int", cast("JsonObject", declared)[key])
 
 
 def _texts(declared: Json, key: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tellonce.avro.avroschema import parse_avro
 from tellonce.avro.fieldshape import FieldShape, Refused, camel_case, read_fields
 from tellonce.avro.jsonvalue import Json, JsonObject
 from tellonce.model.errors import ConfigurationError
@@ -12,6 +13,8 @@ from tellonce.model.errors import ConfigurationError
 __all__ = ["RecordSchema", "load_record_schemas", "read_record_schema"]
 
 _FILE_NAME = re.compile(r"v(\d{3,})\.avsc")
+# A record of a thousand fields with documentation takes a fifth.
+_MAX_FILE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +68,16 @@ def read_record_schema(file: Path, record_type: str, version: int) -> RecordSche
     """The schema in one file.
 
     Raises:
-        ConfigurationError: the file is not JSON, its names are not those of the record type, or a field has a type
-            that departments cannot share (recursion, float, union other than null with one type, …).
+        ConfigurationError: the file is not JSON or no schema to fastavro, its names are not those of the record type,
+            or a field has a type that departments cannot share (recursion, float, union other than null with one type,
+            …).
     """
     text = _read(file)
     declaration = _parse(file, text)
     try:
         name, namespace = camel_case(record_type), f"tellonce.{record_type}"
         _check_head(declaration, name, namespace)
+        parse_avro(declaration)
         fields = read_fields(declaration, namespace)
     except Refused as refusal:
         where = _place(file, _line_of(text, refusal.field))
@@ -83,6 +88,12 @@ def read_record_schema(file: Path, record_type: str, version: int) -> RecordSche
 
 def _read(file: Path) -> str:
     try:
+        size = file.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            message = (
+                f"{file}: expected a schema of at most {_MAX_FILE_BYTES} bytes, found {size}; split the record type"
+            )
+            raise ConfigurationError(message, file=str(file))
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -96,8 +107,9 @@ def _parse(file: Path, text: str) -> JsonObject:
     except json.JSONDecodeError as error:
         where = f"{file}:{error.lineno}:{error.colno}"
         raise ConfigurationError(f"{where}: expected JSON, found {error.msg}", file=str(file)) from error
-    except (Refused, RecursionError) as error:
-        reason = str(error) if isinstance(error, Refused) else "JSON nested too deeply"
+    except (Refused, RecursionError, ValueError) as error:
+        too_much = "JSON nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        reason = str(error) if isinstance(error, Refused) else too_much
         raise ConfigurationError(f"{file}: expected an Avro schema, found {reason}", file=str(file)) from error
     if not isinstance(parsed, dict):
         raise ConfigurationError(f"{file}: expected an Avro record, found another kind of JSON", file=str(file))
@@ -117,8 +129,8 @@ def _check_head(declaration: JsonObject, name: str, namespace: str) -> None:
     expected: dict[str, Json] = {"type": "record", "name": name, "namespace": namespace}
     for key, value in expected.items():
         if declaration.get(key) != value:
-            found = json.dumps(declaration.get(key), ensure_ascii=False)[:80]
-            raise Refused(f'expected "{key}": "{value}", found {found}')
+            found = declared[:80] if isinstance(declared := declaration.get(key), str) else type(declared).__name__
+            raise Refused(f'expected "{key}": "{value}", found {found}; correct it')
     if declaration.get("aliases"):
         raise Refused("expected a record without aliases, found some; a record type keeps its name")
 

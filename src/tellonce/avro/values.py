@@ -47,7 +47,9 @@ class Wire(StrEnum):
     BOOLEAN = "boolean"
     BYTES = "bytes"
     ENUM = "enum"
+    FIXED = "fixed"
     DECIMAL = "decimal"
+    FIXED_DECIMAL = "decimal on fixed"
     DATE = "date"
     INSTANT = "timestamp-millis"
     TEXT_LIST = "array of strings"
@@ -61,6 +63,8 @@ class ValueShape:
     nullable: bool = False
     precision: int | None = None
     scale: int | None = None
+    size: int | None = None
+    """Of fixed, in bytes."""
     symbols: tuple[str, ...] = ()
 
 
@@ -110,10 +114,10 @@ def default_from_json(shape: ValueShape, written: Json) -> Value:
 
 def _from_json(shape: ValueShape, written: Json) -> Value:
     match shape.wire:
-        case Wire.BYTES | Wire.DECIMAL:
+        case Wire.BYTES | Wire.FIXED | Wire.DECIMAL | Wire.FIXED_DECIMAL:
             # Avro writes bytes as text whose code points 0-255 are the bytes.
             raw = written.encode("latin-1") if isinstance(written, str) and _is_latin(written) else None
-            if raw is None or shape.wire is Wire.BYTES:
+            if raw is None or shape.wire in (Wire.BYTES, Wire.FIXED):
                 return raw
             return Decimal(int.from_bytes(raw, "big", signed=True)).scaleb(-(shape.scale or 0), Context(prec=1000))
         case Wire.DATE | Wire.INSTANT:
@@ -147,8 +151,10 @@ def _texts(written: Json) -> tuple[str, ...] | None:
 
 
 def _name(shape: ValueShape) -> str:
-    if shape.wire is Wire.DECIMAL:
+    if shape.wire in (Wire.DECIMAL, Wire.FIXED_DECIMAL):
         return f"decimal({shape.precision}, {shape.scale})"
+    if shape.wire is Wire.FIXED:
+        return f"fixed of {shape.size} bytes"
     return str(shape.wire)
 
 
@@ -181,6 +187,12 @@ def _boolean_refusal(shape: ValueShape, value: object) -> str | None:
 
 def _bytes_refusal(shape: ValueShape, value: object) -> str | None:
     return None if isinstance(value, bytes) else _found(shape, value)
+
+
+def _fixed_refusal(shape: ValueShape, value: object) -> str | None:
+    if not isinstance(value, bytes):
+        return _found(shape, value)
+    return None if len(value) == shape.size else f"expected {_name(shape)}, found {len(value)}"
 
 
 def _enum_refusal(shape: ValueShape, value: object) -> str | None:
@@ -230,7 +242,9 @@ _REFUSALS: dict[Wire, Callable[[ValueShape, object], str | None]] = {
     Wire.BOOLEAN: _boolean_refusal,
     Wire.BYTES: _bytes_refusal,
     Wire.ENUM: _enum_refusal,
+    Wire.FIXED: _fixed_refusal,
     Wire.DECIMAL: _decimal_refusal,
+    Wire.FIXED_DECIMAL: _decimal_refusal,
     Wire.DATE: _date_refusal,
     Wire.INSTANT: _instant_refusal,
     Wire.TEXT_LIST: _list_refusal,

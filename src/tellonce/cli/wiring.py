@@ -68,8 +68,6 @@ __all__ = [
     "subscriber_of",
 ]
 
-_MESSAGE_ROOM_BYTES = 20_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
@@ -216,17 +214,14 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
     with reading(engine) as connection:
         cursors = {p: int(load_cursor(connection, f"{ORDERS_TASK}:{p}") or 0) for p in range(64)}
     orders, has_read_orders = control.read_orders(ORDERS, cursors)
-    message_timeout_seconds = kafka.message_timeout_ms / 1000
     cycle_settings = CycleSettings(
         department=department,
         holder=f"{socket.gethostname()}:{os.getpid()}",
-        lease_seconds=2 * message_timeout_seconds,
-        message_timeout_seconds=message_timeout_seconds,
+        lease_seconds=kafka.lease_seconds,
+        message_timeout_seconds=kafka.message_timeout_seconds,
     )
-    limits = StageLimits(
-        changes=cycle_settings.changes_per_turn, max_event_bytes=kafka.max_message_bytes - _MESSAGE_ROOM_BYTES
-    )
-    sender = Sender(lambda: make_producer(kafka, name), topics, time.monotonic, message_timeout_seconds)
+    limits = StageLimits(max_event_bytes=kafka.max_event_bytes)
+    sender = Sender(lambda: make_producer(kafka, name), topics, time.monotonic, kafka.message_timeout_seconds)
     stager = Stager(department, authority.publications, contract.catalogue, limits)
     cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
     ports = RelayPorts(

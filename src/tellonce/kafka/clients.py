@@ -114,7 +114,7 @@ class ClientLog:
 def make_producer(settings: KafkaSettings, client_id: str, on_error: OnError | None = None) -> Producer:
     """Gives a producer: idempotent, acknowledged by all in-sync replicas, at most five requests in flight, lz4.
 
-    A message is given up after `message_timeout_ms`, with an error in its delivery report; librdkafka then goes on
+    A message is given up after `message_timeout_seconds`, with an error in its delivery report; librdkafka then goes on
     with the next one, so whoever needs an unbroken order must stop, discard the producer and send again.
     `on_error` is told of failures of the connection, in the thread that polls; it must not raise.
 
@@ -123,7 +123,7 @@ def make_producer(settings: KafkaSettings, client_id: str, on_error: OnError | N
         InvariantError: librdkafka does not use a setting that it was given.
     """
     guaranteed = _PRODUCER | {
-        "message.timeout.ms": settings.message_timeout_ms,
+        "message.timeout.ms": round(settings.message_timeout_seconds * 1000),
         "message.max.bytes": settings.max_message_bytes,
     }
     return _make(Producer, _Wanted(settings, client_id, _PRODUCER_TUNING, guaranteed), _warning(client_id, on_error))

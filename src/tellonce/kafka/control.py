@@ -29,7 +29,6 @@ class ControlMessage:
     offset: int
     key: bytes | None
     value: bytes | None
-    timestamp_ms: int
 
 
 class ControlWriter:
@@ -45,7 +44,7 @@ class ControlWriter:
             ConfigurationError: the settings are refused.
         """
         self._producer: Producer = make_producer(settings, client_id)
-        self._longest_seconds = settings.message_timeout_ms / 1000
+        self._longest_seconds = settings.message_timeout_seconds
         self._failure: TellonceError | None = None
 
     def __enter__(self) -> Self:
@@ -90,7 +89,7 @@ class ControlWriter:
             ConfigurationError: a topic is missing or closed to this user.
             PoisonMessageError: the broker refuses a message for good.
         """
-        # A message is given up after message_timeout_ms, so twice that is never reached while the client works.
+        # A message is given up after message_timeout_seconds, so twice that is never reached while the client works.
         limit = 2 * self._longest_seconds if timeout_seconds is None else timeout_seconds
         try:
             waiting = self._producer.flush(limit)
@@ -215,7 +214,6 @@ class ControlReader:
                     offset=offset,
                     key=message.key(),
                     value=message.value(),
-                    timestamp_ms=message.timestamp()[1],
                 )
             )
         if self._failure is not None and not found:

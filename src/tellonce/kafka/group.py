@@ -7,13 +7,14 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
+from tellonce.kafka.reading import consume_now
 
 __all__ = ["GroupReader", "ReadMessage", "Start", "read_message"]
 
 _log = structlog.get_logger()
 
 _HEADER = "tellonce"
-# Enough to fill a transaction; 50 ms is the longest that a half-full batch waits.
+# Enough to fill a transaction. What comes while one is under way is the next one's.
 _MESSAGES_PER_POLL = 1_000
 _POLL_SECONDS = 0.05
 
@@ -59,7 +60,7 @@ class GroupReader:
         consumer.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def poll(self) -> dict[Partition, list[ReadMessage]]:
-        """Gives the messages that have come, in order per partition; waits at most 50 ms.
+        """Gives the messages that have come, in order per partition; waits at most 50 ms for the first.
 
         Raises:
             TellonceError: the group or a topic is forbidden, or the client can do nothing more; or `start_of` raised
@@ -70,7 +71,7 @@ class GroupReader:
             self._unstarted.discard(place)
             self.assigned.add(place)
         found: dict[Partition, list[ReadMessage]] = {}
-        for message in self._consumer.consume(_MESSAGES_PER_POLL, _POLL_SECONDS):
+        for message in consume_now(self._consumer, _MESSAGES_PER_POLL, _POLL_SECONDS):
             partition = (str(message.topic()), int(message.partition() or 0))
             error = message.error()
             if error is not None and is_end_of_partition(message):

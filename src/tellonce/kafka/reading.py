@@ -12,7 +12,6 @@ from tellonce.model.errors import RetryableError
 
 __all__ = [
     "consume_now",
-    "end_offsets",
     "first_and_end_offsets",
     "partition_count",
     "read_last_event",
@@ -70,16 +69,6 @@ def first_and_end_offsets(reader: Consumer, topic: str, partition: int, timeout_
             if failure.facts["kafka_error"] not in _LEADER_CHANGES or time.monotonic() >= deadline:
                 raise failure from error
         time.sleep(_LEADER_PAUSE_SECONDS)
-
-
-def end_offsets(reader: Consumer, topic: str, timeout_seconds: float) -> dict[int, int]:
-    """Gives each partition's high watermark, asked of its leader now; `timeout_seconds` counts for all together.
-
-    Raises:
-        RetryableError: no answer in time.
-        ConfigurationError: the topic is missing or closed to this user.
-    """
-    return {partition: end for partition, (_, end) in _watermarks(reader, topic, timeout_seconds).items()}
 
 
 def _watermarks(reader: Consumer, topic: str, timeout_seconds: float) -> dict[int, tuple[int, int]]:

@@ -9,6 +9,12 @@ from tellonce.model.errors import ConfigurationError
 
 __all__ = ["REFUSED_SETTINGS", "ClientConfig", "KafkaSettings"]
 
+MESSAGE_ROOM_BYTES = 20_000
+"""Kept free in each message for its key, its headers and its batch."""
+
+LEAST_EVENT_BYTES = 10_000
+"""The smallest limit of an event that leaves room for an ordinary record."""
+
 ClientConfig = dict[str, str | int | bool]
 """librdkafka's settings by their own names."""
 
@@ -25,8 +31,8 @@ _OWN_FIELD = {
     "ssl.key.location": "SSL_KEY_LOCATION",
     "ssl.key.password": "SSL_KEY_PASSWORD",
     "group.protocol": "GROUP_PROTOCOL",
-    "message.timeout.ms": "MESSAGE_TIMEOUT_MS",
-    "delivery.timeout.ms": "MESSAGE_TIMEOUT_MS",
+    "message.timeout.ms": "MESSAGE_TIMEOUT_SECONDS",
+    "delivery.timeout.ms": "MESSAGE_TIMEOUT_SECONDS",
     "message.max.bytes": "MAX_MESSAGE_BYTES",
 }
 
@@ -87,32 +93,56 @@ class KafkaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    bootstrap_servers: Annotated[str, Field(min_length=1, description="Brokers to ask first: host:port, host:port")]
+    bootstrap_servers: str = Field(
+        default="127.0.0.1:9092", min_length=1, description="Brokers to ask first, `host:port,host:port`."
+    )
     security_protocol: Annotated[Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"], BeforeValidator(_lower)] = (
-        "plaintext"
+        Field(default="plaintext", description="`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.")
     )
     sasl_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"], BeforeValidator(_upper)
-    ] = "SCRAM-SHA-512"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    sasl_password_file: Path | None = None
-    ssl_ca_location: Path | None = Field(default=None, description="PEM; without it the system's authorities count.")
-    ssl_certificate_location: Path | None = None
-    ssl_key_location: Path | None = None
-    ssl_key_password: SecretStr | None = None
-    ssl_key_password_file: Path | None = None
-    group_protocol: Literal["consumer", "classic"] = Field(
-        default="consumer", description="KIP-848 needs Kafka 4.0; older brokers and the embedded one need classic."
+    ] = Field(
+        default="SCRAM-SHA-512",
+        description="`PLAIN` (with TLS only), `SCRAM-SHA-256`, `SCRAM-SHA-512`, `GSSAPI` or `OAUTHBEARER`.",
     )
-    message_timeout_ms: int = Field(
-        default=10_000, ge=1_000, le=300_000, description="Shorter than the silence after which a lease may be taken."
+    sasl_username: str | None = Field(
+        default=None, description="The broker's user; by default the department's slug is its name in the ACLs."
+    )
+    sasl_password: SecretStr | None = Field(default=None, description="Its password; better in a file.")
+    sasl_password_file: Path | None = Field(
+        default=None, description="File that holds the password; read anew for each client."
+    )
+    ssl_ca_location: Path | None = Field(
+        default=None, description="Certificates to trust, PEM; without it the system's count."
+    )
+    ssl_certificate_location: Path | None = Field(default=None, description="The client's own certificate, PEM.")
+    ssl_key_location: Path | None = Field(default=None, description="The key of that certificate, PEM.")
+    ssl_key_password: SecretStr | None = Field(default=None, description="The password of that key.")
+    ssl_key_password_file: Path | None = Field(default=None, description="File that holds it.")
+    group_protocol: Literal["consumer", "classic"] = Field(
+        default="consumer",
+        description="`consumer` needs Kafka 4.0; older brokers and the embedded one need `classic`.",
+    )
+    message_timeout_seconds: float = Field(
+        default=10.0,
+        ge=1.0,
+        le=300.0,
+        description="How long a message may take to be acknowledged; a relay's lease lasts twice as long.",
     )
     max_message_bytes: int = Field(
-        default=1_000_000, ge=1_000, le=100_000_000, description="The topics' max.message.bytes must not be smaller."
+        default=1_000_000,
+        ge=MESSAGE_ROOM_BYTES + LEAST_EVENT_BYTES,
+        le=100_000_000,
+        description="Largest message; the topics' `max.message.bytes` must not be smaller.",
     )
-    connect_timeout_seconds: float = Field(default=5.0, ge=0.5, le=60.0)
-    extra: dict[str, str] = Field(default={}, description="Further settings of librdkafka, by its own names.")
+    connect_timeout_seconds: float = Field(
+        default=5.0, ge=0.5, le=60.0, description="How long a command waits for the broker at its start."
+    )
+    extra: dict[str, str] = Field(
+        default={},
+        description="Further settings of librdkafka, as JSON by their own names; those on which a guarantee rests are "
+        "refused.",
+    )
 
     @field_validator("extra")
     @classmethod
@@ -156,6 +186,20 @@ class KafkaSettings(BaseModel):
             message = "ssl_certificate_location and ssl_key_location belong together: give both"
             raise ValueError(message)
         return self
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a relay's lease lasts: longer than a message may be on its way.
+
+        The lease fences the database, not the broker: what a silent relay still holds must have been given up before
+        its successor sends.
+        """
+        return 2 * self.message_timeout_seconds
+
+    @property
+    def max_event_bytes(self) -> int:
+        """The largest event that is published: what a message may have, less the room for all else in it."""
+        return self.max_message_bytes - MESSAGE_ROOM_BYTES
 
     @property
     def uses_tls(self) -> bool:

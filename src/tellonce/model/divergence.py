@@ -3,7 +3,7 @@
 from enum import StrEnum
 from hashlib import blake2b
 
-__all__ = ["DivergenceKind", "DivergenceState", "RecordState", "divergence_id", "is_open", "may_become"]
+__all__ = ["DivergenceKind", "DivergenceState", "RecordState", "divergence_id", "is_open"]
 
 
 class DivergenceKind(StrEnum):
@@ -38,25 +38,6 @@ class RecordState(StrEnum):
     DELETED = "deleted"
     LIVE = "live"
     UNPUBLISHED = "unpublished"
-
-
-_NEXT = {
-    DivergenceState.OPEN: {DivergenceState.REPAIRING, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
-    DivergenceState.REPAIRING: {
-        DivergenceState.OPEN,
-        DivergenceState.EXPLAINED,
-        DivergenceState.ACCEPTED,
-        DivergenceState.RESOLVED,
-    },
-    DivergenceState.EXPLAINED: {DivergenceState.OPEN, DivergenceState.ACCEPTED, DivergenceState.RESOLVED},
-    DivergenceState.ACCEPTED: {DivergenceState.OPEN, DivergenceState.RESOLVED},
-    DivergenceState.RESOLVED: {DivergenceState.OPEN},
-}
-
-
-def may_become(old: DivergenceState, new: DivergenceState) -> bool:
-    """Tells whether a divergence may go from one state to the other."""
-    return new in _NEXT[old]
 
 
 def is_open(state: DivergenceState) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, update
 
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
-from tellonce.model.errors import RetryableError
+from tellonce.model.errors import InvariantError, RetryableError
 from tellonce.publish.confirm import confirm, load_staged, newest_mark, replace_refused
 from tellonce.publish.log_check import LogReader, check_stream
 from tellonce.publish.send import Sender, SendResult
@@ -29,15 +29,22 @@ _log = structlog.get_logger()
 class CycleSettings:
     """Who publishes, and the silence after which another may.
 
-    `lease_seconds` must exceed `message_timeout_seconds`: the lease fences the database, not the broker, so what a
-    silent relay still holds must have been given up before its successor sends.
+    `lease_seconds` exceeds `message_timeout_seconds`, as `KafkaSettings.lease_seconds` says why.
     """
 
     department: str
     holder: str
-    lease_seconds: float = 20.0
-    message_timeout_seconds: float = 10.0
-    changes_per_turn: int = 1_000
+    lease_seconds: float
+    message_timeout_seconds: float
+
+    def __post_init__(self) -> None:
+        """Refuses a lease that could end while a message is on its way."""
+        if self.lease_seconds <= self.message_timeout_seconds:
+            msg = (
+                f"expected a lease longer than a message's {self.message_timeout_seconds:g} s, "
+                f"found {self.lease_seconds:g} s"
+            )
+            raise InvariantError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +148,7 @@ class PublishingCycle:
                 staged = self._stager.stage(connection, owed)
             self._renewed_at = self._monotonic()
             self._unsent, self._stopped = staged.events, staged.stopped
-            self._is_full = max(staged.changes, staged.snapshot_records) >= self._settings.changes_per_turn
+            self._is_full = staged.is_full
             changes, snapshot_records, unpublished = staged.changes, staged.snapshot_records, staged.unpublished
         published: Mapping[str, int] = {}
         marks: Sequence[Mark] = ()

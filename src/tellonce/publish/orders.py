@@ -43,7 +43,6 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
             committed_at_ms=now,
             origin=Origin.REPAIR,
             repair_for=order.departments,
-            epoch=None,
             before=None,
             after=raw,
         )

@@ -56,7 +56,7 @@ class RelaySettings:
     """How a relay works. After a whole sweep of its tables it rests for `sweep_interval_seconds`."""
 
     department: str
-    sweep_interval_seconds: float = 600.0
+    sweep_interval_seconds: float
 
 
 class Relay:

@@ -63,6 +63,7 @@ class Stager:
             staged.changes += batch.changes
             staged.snapshot_records += batch.snapshot_records
             staged.unpublished += len(batch.unpublished)
+            staged.is_full |= batch.is_full
             staged.stopped |= {stream_id for stream_id, stream in batch.streams.items() if stream.stopped}
         return staged
 
@@ -102,9 +103,13 @@ class _Batch:
         self.changes = 0
         self.snapshot_records = 0
 
+    @property
+    def is_full(self) -> bool:
+        return self.changes >= self._limits.changes or self.snapshot_records >= self._limits.snapshot_records
+
     def take_changes(self) -> None:
         outbox = self._publication.outbox
-        rows = outbox.claim(self._connection, self._limits.changes, 0)
+        rows = outbox.claim(self._connection, self._limits.changes)
         self.changes = len(rows)
         self._stage_rows(collapse(rows))
         outbox.remove(self._connection, rows)
@@ -128,7 +133,7 @@ class _Batch:
             # What was published in an earlier epoch and is not there any more: its delete belongs to the epoch, too.
             keys = self._keys_of_earlier_epochs(limit)
             chunk = self._publication.outbox.read_records(self._connection, keys, lock=False)
-        self._stage_rows([self._snapshot_row(run.epoch, *image) for image in chunk])
+        self._stage_rows([self._snapshot_row(*image) for image in chunk])
         self.snapshot_records = len(chunk)
         if not run.read_to_end or len(chunk) == limit:
             return
@@ -138,13 +143,12 @@ class _Batch:
             self._append_marker(stream)
         self._save_snapshot(complete=True)
 
-    def _snapshot_row(self, epoch: int, key: str, version: int, raw: Mapping[str, Raw] | None) -> OutboxRow:
+    def _snapshot_row(self, key: str, version: int, raw: Mapping[str, Raw] | None) -> OutboxRow:
         return OutboxRow(
             record_key=key,
             version=version,
             committed_at_ms=self._now,
             origin=Origin.SNAPSHOT,
-            epoch=epoch,
             after=raw,
         )
 

@@ -11,9 +11,9 @@ __all__ = ["StageLimits", "Staged", "StagedEvent", "marker_key"]
 class StageLimits:
     """How much one transaction stages: changes, records of a snapshot, and the bytes of one event."""
 
+    max_event_bytes: int
     changes: int = 1_000
     snapshot_records: int = 1_000
-    max_event_bytes: int = 900_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,12 +45,16 @@ class StagedEvent:
 
 @dataclass(slots=True, kw_only=True)
 class Staged:
-    """What one transaction staged: events in the order of sending, and how much was taken from where."""
+    """What one transaction staged: events in the order of sending, and how much was taken from where.
+
+    `is_full` says that a limit was reached, so that more may wait.
+    """
 
     events: list[StagedEvent] = field(default_factory=list[StagedEvent])
     changes: int = 0
     snapshot_records: int = 0
     unpublished: int = 0
+    is_full: bool = False
     stopped: set[StreamId] = field(default_factory=set[StreamId])
 
 

@@ -221,7 +221,6 @@ def _first(view: PublishedView, partition: int, epoch: int) -> Mapping[str, obje
         "sum": to_hex(0),
         "count": 0,
         "settings": view.settings(),
-        "partitions": view.view.partitions,
     }
 
 

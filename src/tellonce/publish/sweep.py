@@ -124,7 +124,6 @@ def _give_next_version(connection: Connection, publication: Publication, suspect
             committed_at_ms=now,
             origin=Origin.SWEEP,
             repair_for=(),
-            epoch=None,
             before=None,
             after=raw,
         )

@@ -98,14 +98,12 @@ class BoundTable:
         self._is_postgres = engine.dialect.name == "postgresql"
         names, types, key = _look_up(engine, binding)
         bare = _bare_types(engine, binding) if self._is_postgres else {}
-        self._key_names = key
         self._check_columns(names)
         schema, _, name = binding.table.rpartition(".")
         columns: list[Column[object]] = [
             Column(n, types[n] if n in key else bare.get(n, NullType()), primary_key=n in key) for n in names
         ]
         self._table = Table(name, MetaData(), *columns, schema=schema or None)
-        self._types = types
         self._held = [self._table.c[column.column] for column in self.columns]
         self._labelled = [c.label(f"held_{i}") for i, c in enumerate(self._held)]
         self._written = sorted({column.column for column in self.columns} | set(binding.mark))

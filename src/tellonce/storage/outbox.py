@@ -25,7 +25,6 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
@@ -34,7 +33,7 @@ from tellonce.declare import Raw, Source, Undecodable
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.database import sqlstate_of
-from tellonce.storage.outbox_table import SNAPSHOT, image_from_json, image_to_json, mapped_columns, outbox_table
+from tellonce.storage.outbox_table import image_from_json, image_to_json, mapped_columns, outbox_table
 from tellonce.storage.source_reading import RecordImage, fetch, source_reader
 from tellonce.storage.statements import in_slices, upsert
 from tellonce.storage.tables import own_tables
@@ -65,8 +64,6 @@ class OutboxRow:
     """When the row was changed: a trigger cannot see the commit, which follows it."""
     origin: Origin
     repair_for: tuple[str, ...] = ()
-    epoch: int | None = None
-    """The epoch that a snapshot's row is for."""
     before: Mapping[str, Raw] | None = None
     after: Mapping[str, Raw] | None = None
 
@@ -81,7 +78,6 @@ class _Fixed(NamedTuple):
     committed_at_ms: int
     origin: str
     repair_for: str | None
-    epoch: int | None
 
 
 class Outbox:
@@ -99,26 +95,22 @@ class Outbox:
         self._table = outbox_table(source, dialect_name)
         self._reader = source_reader(source, dialect_name)
 
-    def claim(self, connection: Connection, limit: int, snapshot_limit: int) -> list[OutboxRow]:
-        """Gives the oldest `limit` changes and up to `snapshot_limit` snapshot rows, ordered by record key and version.
+    def claim(self, connection: Connection, limit: int) -> list[OutboxRow]:
+        """Gives the oldest `limit` changes, ordered by record key and version.
 
         Each comes with every unpublished row of the same record at the same or a lower version. There is no watermark:
         a row that commits late is simply still there. A version is taken under the record's lock, so whoever sees a
         version sees all lower ones that committed.
         """
         with self._installed():
-            return [self._row(row) for row in fetch(connection, self._claiming(limit, snapshot_limit))]
+            return [self._row(row) for row in fetch(connection, self._claiming(limit))]
 
-    def _claiming(self, limit: int, snapshot_limit: int) -> Select[*tuple[object, ...]]:
+    def _claiming(self, limit: int) -> Select[*tuple[object, ...]]:
         rows = self._table.c
-        oldest = select(rows.record_key, rows.version).order_by(rows.outbox_id)
-        shares = union_all(
-            select(oldest.where(rows.origin != SNAPSHOT).limit(limit).subquery()),
-            select(oldest.where(rows.origin == SNAPSHOT).limit(snapshot_limit).subquery()),
-        ).subquery()
+        oldest = select(rows.record_key, rows.version).order_by(rows.outbox_id).limit(limit).subquery()
         newest = (
-            select(shares.c.record_key, func.max(shares.c.version).label("version"))
-            .group_by(shares.c.record_key)
+            select(oldest.c.record_key, func.max(oldest.c.version).label("version"))
+            .group_by(oldest.c.record_key)
             .subquery()
         )
         # As text, so that the numbers are read as exact decimals here and not as floats by the driver.
@@ -145,7 +137,7 @@ class Outbox:
             connection.execute(delete(self._table).where(chosen))
 
     def add(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        """Adds rows of snapshots, sweeps and repairs; their `outbox_id` and `transaction_id` are not looked at."""
+        """Adds rows of sweeps and repairs; their `outbox_id` and `transaction_id` are not looked at."""
         if not rows:
             return
         statement = insert(self._table)
@@ -229,7 +221,6 @@ class Outbox:
             "committed_at_ms": row.committed_at_ms,
             "origin": str(row.origin),
             "repair_for": json.dumps(row.repair_for) if row.repair_for else None,
-            "epoch": row.epoch,
         }
         for side, image in (("before", row.before), ("after", row.after)):
             if self._is_postgres:
@@ -250,7 +241,6 @@ class Outbox:
             committed_at_ms=known.committed_at_ms,
             origin=Origin(known.origin),
             repair_for=tuple(json.loads(known.repair_for)) if known.repair_for else (),
-            epoch=known.epoch,
             before=self._image(row[len(_Fixed._fields) :], 0),
             after=self._image(row[len(_Fixed._fields) :], 1),
         )

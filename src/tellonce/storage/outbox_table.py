@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, MetaData, Table, Text, literal_column
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
@@ -18,10 +18,7 @@ from sqlalchemy.types import UserDefinedType
 from tellonce.declare import Raw, Source
 from tellonce.storage.database import OWN_SCHEMA
 
-__all__ = ["SNAPSHOT", "image_from_json", "image_to_json", "mapped_columns", "outbox_table"]
-
-SNAPSHOT: ColumnElement[str] = literal_column("'snapshot'", Text())
-"""Written out, since neither database uses a partial index for a bound value."""
+__all__ = ["image_from_json", "image_to_json", "mapped_columns", "outbox_table"]
 
 # Python refuses to read a longer run of digits as an int; as a decimal it is the codec's to refuse, for one record.
 _LONGEST_INT = 4_000
@@ -43,7 +40,7 @@ def mapped_columns(source: Source) -> tuple[str, ...]:
 
 
 def outbox_table(source: Source, dialect_name: str) -> Table:
-    """Gives the outbox of a source's record type, with its indexes, as installed in a database of this dialect."""
+    """Gives the outbox of a source's record type, with its index, as installed in a database of this dialect."""
     is_postgres = dialect_name == "postgresql"
     prefix = "" if is_postgres else f"{OWN_SCHEMA}_"
     name = f"{prefix}outbox_{source.record_type}"
@@ -57,15 +54,10 @@ def outbox_table(source: Source, dialect_name: str) -> Table:
         Column("committed_at_ms", BigInteger, nullable=False),
         Column("origin", Text, nullable=False),
         Column("repair_for", Text),
-        Column("epoch", BigInteger),
         *_image_columns(source, is_postgres=is_postgres),
         sqlite_autoincrement=True,
     )
-    index = f"{OWN_SCHEMA}_outbox_{source.record_type}"
-    changes, snapshot = table.c.origin != SNAPSHOT, table.c.origin == SNAPSHOT
-    Index(f"{index}_changes", table.c.outbox_id, postgresql_where=changes, sqlite_where=changes)
-    Index(f"{index}_snapshot", table.c.outbox_id, postgresql_where=snapshot, sqlite_where=snapshot)
-    Index(f"{index}_record", table.c.record_key, table.c.version)
+    Index(f"{OWN_SCHEMA}_outbox_{source.record_type}_record", table.c.record_key, table.c.version)
     return table
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from tellonce.model.errors import ConfigurationError
@@ -49,15 +51,33 @@ def drop_own_schema(engine: Engine) -> None:
 
 
 def check_own_schema(engine: Engine, department: str) -> None:
-    """Returns where our tables are there.
+    """Returns where our tables are there, as this release makes them.
 
     Raises:
         ConfigurationError: they are not; says which command makes them.
         RetryableError: the database is away.
     """
-    schema = OWN_SCHEMA if engine.dialect.name == "postgresql" else None
-    name = "position" if schema else f"{OWN_SCHEMA}_position"
     with reading(engine) as connection:
-        if not inspect(connection).has_table(name, schema=schema):
-            msg = f"expected tellonce's own tables in the database, found none; run `tellonce install {department}`"
-            raise ConfigurationError(msg, department=department)
+        found = _revision(connection)
+        newest = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    if found == newest:
+        return
+    mend = f"run `tellonce install {department}`"
+    if found is None:
+        msg = f"expected tellonce's own tables in the database, found none; {mend}"
+    elif found < str(newest):
+        msg = f"expected tellonce's own tables at revision {newest}, found them at {found}; {mend}"
+    else:
+        msg = (
+            f"expected tellonce's own tables at revision {newest}, found them at {found}, made by a newer release; "
+            "run that release"
+        )
+    raise ConfigurationError(msg, department=department)
+
+
+def _revision(connection: Connection) -> str | None:
+    is_postgres = connection.dialect.name == "postgresql"
+    options = {"version_table": "migration" if is_postgres else f"{OWN_SCHEMA}_migration"}
+    if is_postgres:
+        options["version_table_schema"] = OWN_SCHEMA
+    return MigrationContext.configure(connection, opts=options).get_current_revision()

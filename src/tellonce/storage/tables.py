@@ -33,7 +33,6 @@ class OwnTables:
             Column("cursor", Text, nullable=False),
             Column("started_at_ms", BigInteger, nullable=False),
             Column("finished_at_ms", BigInteger),
-            Column("findings", BigInteger, nullable=False, server_default=text("0")),
         )
 
     def _table(self, name: str, *parts: Column[object] | Index) -> Table:
@@ -69,7 +68,6 @@ class OwnTables:
             Column("mark_sequence", BigInteger),
             Column("mark_sum", Text),
             Column("mark_count", BigInteger),
-            Column("partitions", Integer, nullable=False),
             Column("settings", Text, nullable=False),
             Column("stopped", Text),
         )

@@ -323,7 +323,7 @@ class KafkaServer:
             self._process = None
             return False
         if not process.is_running() or time.monotonic() >= deadline:
-            self._fail(f"did not answer within {START_SECONDS:.0f} s of its start")
+            self._fail(process.why_silent(START_SECONDS))
         return True
 
     def _fail(self, reason: str) -> None:

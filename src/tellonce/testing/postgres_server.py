@@ -291,7 +291,7 @@ class PostgresServer:
             process.stop()
             self._process = None
             return False
-        self._fail(f"did not answer within {START_SECONDS:.0f} s of its start")
+        self._fail(process.why_silent(START_SECONDS))
         return False
 
     def _fail(self, reason: str) -> None:

@@ -109,6 +109,14 @@ class ServerProcess:
         """Whether the server has not ended."""
         return self._process.poll() is None
 
+    def why_silent(self, waited_seconds: float) -> str:
+        """Why the server gives no answer, as the end of a sentence: it has ended, or it took too long."""
+        code = self._process.poll()
+        if code is None:
+            return f"did not answer within {waited_seconds:.0f} s of its start"
+        how = f"with exit code {code}" if code >= 0 else f"by signal {signal.Signals(-code).name}"
+        return f"ended by itself, {how}, before it answered; it printed:"
+
     def log_tail(self, lines: int = 15) -> str:
         """The last lines that the server logged."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
