@@ -31,7 +31,7 @@ MARKS_OF_FIXTURES = {
     "site": ("server",),
 }
 # So many real brokers are started for the tests that share one; each takes a worker of its own.
-SHARED_BROKERS = 2
+SHARED_BROKERS = 3
 
 
 @pytest.hookimpl(tryfirst=True)
