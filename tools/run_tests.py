@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     seed = seed_of(options)
     workers = [] if any(one.startswith("-n") for one in options) else ["-n", str(WORKERS)]
     with tempfile.TemporaryDirectory() as cache:
-        common = ["-o", f"cache_dir={cache}", f"--randomly-seed={seed}", f"--hypothesis-seed={seed}", *options]
+        common = ["-o", f"cache_dir={cache}", f"--randomly-seed={seed}", *options]
         code = pytest([*workers, "--dist", "loadgroup", *common, *tests])
         failed = failed_tests(Path(cache))
         if code != TESTS_FAILED or not failed or len(failed) > MOST_FLAKES:

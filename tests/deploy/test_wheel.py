@@ -122,6 +122,7 @@ def test_wheel_alone_is_what_a_department_needs(wheel: Path, tmp_path: Path) -> 
     assert "pip install 'tellonce[demo]'" in refused.stderr
 
 
+@pytest.mark.server
 @pytest.mark.timeout(300)
 def test_wheel_with_the_extra_runs_the_demonstration(wheel: Path, tmp_path: Path) -> None:
     """With the extra the installed wheel carries the whole city, far from any checkout, and its verdict is true."""

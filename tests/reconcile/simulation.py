@@ -187,9 +187,9 @@ class World:
         for (department, key), event in found.items():
             ours, theirs = self.authority.records.get(key), sides[department].records.get(key)
             digests = (ours.digest if ours else None, theirs.digest if theirs else None)
-            versions = (ours.version if ours else 0, theirs.version if theirs else 0)
             assert (event.authority_digest, event.department_digest) == digests
-            if (event.authority_version, event.department_version) == versions:
+            seen = (event.authority_epoch, event.authority_version), (event.department_epoch, event.department_version)
+            if seen == (_version(ours), _version(theirs)):
                 assert event.kind is true[department, key]
 
     def status(self, department: str) -> StreamStatus:
@@ -200,6 +200,10 @@ class World:
     def states(self) -> set[StreamState]:
         """The states of all streams."""
         return {status.state for status in self.core.statuses()}
+
+
+def _version(entry: PageEntry | None) -> tuple[int, int]:
+    return (0, 0) if entry is None else (entry.epoch, entry.version)
 
 
 def _kind(ours: PageEntry | None, theirs: PageEntry | None) -> DivergenceKind | None:
