@@ -1,12 +1,14 @@
 """Guarantees 2 to 4: the newest version wins, effects are exactly once, and every event reaches one terminal state."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 from sqlalchemy import update
 
 from contract.city import City, MakeCity, drive
 from contract.forms import id_number
+from tellonce.kafka.group import GroupReader, Partition
 from tellonce.storage.database import writing
 from tellonce.storage.tables import own_tables
 
@@ -103,8 +105,14 @@ def test_crash_between_apply_and_commit_to_kafka_has_no_second_effect(
     city.publish()
     city.add(1, 2, 3)
     city.publish()
+
+    def crash_behind_a_transaction(_reader: GroupReader, offsets: Mapping[Partition, int]) -> None:
+        # Not before: a member that closes while it joins the group is missed by the broker for 45 s.
+        if offsets and writes(city, city.names.clinic):
+            raise Crash
+
     with monkeypatch.context() as patch, city.applier(city.names.clinic) as applier:
-        patch.setattr("tellonce.kafka.group.GroupReader.commit", crash)
+        patch.setattr(GroupReader, "commit", crash_behind_a_transaction)
         with pytest.raises(Crash):
             drive(applier)
 

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
 from tellonce.kafka.reading import consume_now
 
-__all__ = ["GroupReader", "ReadMessage", "Start", "read_message"]
+__all__ = ["GroupReader", "Partition", "ReadMessage", "Start", "read_message"]
 
 _log = structlog.get_logger()
 
