@@ -33,7 +33,7 @@ class Faulty:
 def opened(settings, *arguments):
     arguments[-1].callback(close)
     {{opening}}
-    return Faulty()
+    return Faulty(), None
 
 def close():
     {{closing}}

@@ -322,13 +322,13 @@ class City:
     def relay(self) -> Iterator[Relay]:
         """An authority's relay, closed at the end."""
         with ExitStack() as stack:
-            yield open_relay(self.settings(self.names.registry), self.names.registry, stack)
+            yield open_relay(self.settings(self.names.registry), self.names.registry, stack)[0]
 
     @contextmanager
     def applier(self, department: str) -> Iterator[Applier]:
         """A subscriber's applier, closed at the end."""
         with ExitStack() as stack:
-            yield open_applier(self.settings(department), department, stack)
+            yield open_applier(self.settings(department), department, stack)[0]
 
     def publish(self) -> None:
         """Run the relay until it is done."""

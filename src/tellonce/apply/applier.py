@@ -79,6 +79,8 @@ class Applier:
         self._sweeping: list[Callable[[], bool]] = []
         self._has_nothing_due = False
         self._is_paused = False
+        self.sweeps = 0
+        """How many whole sweeps it has finished."""
         self._log = _log.bind(department=settings.department)
         self._reader = make_reader(self)
 
@@ -133,9 +135,29 @@ class Applier:
             self._reader.is_at_end()
             and not any(stream.waiting for stream in self._streams.values())
             and not self._sweeping
-            and self._swept_at > float("-inf")
+            and self.sweeps > 0
             and self._has_nothing_due
         )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether streams are assigned whose places are known, and nothing it needs was away in the last turn."""
+        return bool(self._streams) and not self._is_paused
+
+    def lag(self) -> Mapping[str, int | None]:
+        """Gives, per view, how many messages its streams here hold that were not applied; None where unknown.
+
+        Where none of a view's streams is this applier's, nothing is known.
+        """
+        found: dict[str, int | None] = {}
+        for partition, stream in self._streams.items():
+            end = self._reader.high_watermark(partition)
+            view = self._views[partition[0]].name
+            so_far = found.get(view, 0)
+            # Below 0 librdkafka says that no fetch has told it yet.
+            is_known = end >= 0 and so_far is not None
+            found[view] = so_far + max(0, end - stream.position.offset) if is_known and so_far is not None else None
+        return {view: found.get(view) for view in self._by_name}
 
     def pause(self) -> None:
         """Fetches nothing more, but keeps the place in the group, until a turn has gone well again."""
@@ -229,6 +251,7 @@ class Applier:
             self._sweeping.pop(0)
             if not self._sweeping:
                 self._swept_at = self._monotonic()
+                self.sweeps += 1
         return True
 
     def _sweep_stream(self, view: SubscribedView, partition: int) -> bool:

@@ -7,6 +7,7 @@ the epoch's snapshot was read to its end, because until then the other record ma
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import Connection
@@ -27,7 +28,7 @@ __all__ = ["Decision", "Reason", "plan_batch"]
 Action = Literal["none", "update", "insert", "delete"]
 
 
-class Reason:
+class Reason(StrEnum):
     """Why a record is parked; a closed set, used as a metric label."""
 
     CANNOT_HOLD = "cannot_hold"

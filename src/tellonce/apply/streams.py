@@ -1,5 +1,6 @@
 """One stream at one applier: messages wait here until a transaction takes them, and the place reached is known."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Engine
@@ -70,6 +71,7 @@ class StreamApplier:
         taken = _cut(self._waiting)
         tracker = PositionTracker(self._position, attestable=self._attestable)
         batch = read_batch(taken, tracker, high_watermark)
+        started = time.perf_counter()
         applied = apply_batch(
             self._engine,
             self._subscribed,
@@ -79,6 +81,7 @@ class StreamApplier:
             expected=self._position,
             reached=tracker.position,
         )
+        applied.seconds = time.perf_counter() - started
         self._position, self._attestable = tracker.position, tracker.may_attest
         del self._waiting[: len(taken)]
         return applied

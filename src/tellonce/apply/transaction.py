@@ -32,12 +32,16 @@ class Applied:
     """What one transaction did: events by outcome, parked records by reason, and the attestation to be sent.
 
     `delays_ms` are the times from the authority's commit to this transaction, of the events applied.
+    With `is_retry` the events were counted as parked when they came.
     """
 
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
     parked: dict[str, int] = field(default_factory=dict[str, int])
     attestation: Attestation | None = None
     delays_ms: list[int] = field(default_factory=list[int])
+    is_retry: bool = False
+    seconds: float = 0.0
+    """How long the transaction took."""
 
 
 def apply_batch(  # noqa: PLR0913 - what, where, from which place and to which
@@ -92,6 +96,7 @@ def retry_parked(
             moved = applied.outcomes.get(outcome, 0)
             stream.outcomes[outcome] += moved
             stream.outcomes["parked"] -= moved
+        applied.is_retry = True
         if before != (stream.sum, stream.states):
             applied.attestation = attest(connection, subscribed.department, stream)
         ledger.save_stream(stream)

@@ -68,6 +68,10 @@ class Catalogue:
             raise ConfigurationError(message, findings=len(texts))
         return cls(lock, topology)
 
+    def fingerprint(self) -> str:
+        """Twelve digits that are the same wherever the same schemas are published."""
+        return self._lock.fingerprint()
+
     def view_schema(self, view: str) -> ViewSchema:
         """The newest published schema of a view.
 

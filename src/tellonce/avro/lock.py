@@ -8,6 +8,7 @@ Two branches that publish at once conflict in this file, which is the wanted ala
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,6 +77,11 @@ class Lock(_Part):
     def of_subject(self, subject: str) -> tuple[LockEntry, ...]:
         """The published versions of a subject, oldest first."""
         return tuple(entry for entry in self.entries if entry.subject == subject)
+
+    def fingerprint(self) -> str:
+        """Twelve digits that are the same wherever the same schemas are published."""
+        told = "".join(f"{entry.id}:{entry.sha256}\n" for entry in self.entries)
+        return sha256(told.encode()).hexdigest()[:12]
 
     def sha256_of(self, record_type: str, version: int) -> str | None:
         """The identity of a published file; None if that version was never published."""

@@ -178,7 +178,7 @@ def consume(
     run_service(
         settings,
         f"shadow {department}",
-        lambda stack: open_shadow(settings, department, stack),
+        lambda stack: (open_shadow(settings, department, stack), None),
         once=True,
         at_end=lambda service: reports.extend(service.report()),
     )

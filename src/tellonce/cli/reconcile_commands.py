@@ -51,7 +51,8 @@ def reconcile(
     configure_logs(settings.log_form, settings.log_level, service="reconciler")
     stop = stop_on_signals()
     with logging_the_unforeseen(), ExitStack() as stack, logging_the_unforeseen():
-        reconciler, _ = open_reconciler(settings, stack)
+        reconciler, monitor = open_reconciler(settings, stack)
+        stack.enter_context(monitor.served(settings, once=once))
         settled = reconciler.run(stop, once=once, deadline_seconds=deadline_seconds)
         statuses, divergences = reconciler.statuses, reconciler.divergences
     if not once:

@@ -1,13 +1,16 @@
 """Running a service from the command line: logs set up, signals heard, pauses survived, all closed at the end."""
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 import typer
 
 from tellonce.cli.settings import Settings
+from tellonce.cli.watching import Monitor
 from tellonce.model.errors import TellonceError
 from tellonce.observability.logs import configure_logs
 from tellonce.observability.unforeseen import Facts, describe, tell_stray_errors
@@ -58,10 +61,22 @@ def _log_unforeseen(facts: Facts) -> None:
     _log.error("unforeseen_error", **facts.as_fields())
 
 
+def _turn(service: Service, monitor: Monitor) -> bool:
+    started = time.perf_counter()
+    did = service.turn()
+    monitor.turned(time.perf_counter() - started)
+    return did
+
+
+def _pause(service: Service, monitor: Monitor) -> None:
+    service.pause()
+    monitor.paused()
+
+
 def run_service(
     settings: Settings,
     name: str,
-    open_service: Callable[[ExitStack], S],
+    open_service: Callable[[ExitStack], tuple[S, Monitor | None]],
     *,
     once: bool,
     at_end: Callable[[S], None] = lambda _service: None,
@@ -75,12 +90,16 @@ def run_service(
     stop = stop_on_signals()
     # Within the stack too: what is told there cannot be hidden by trouble of closing, such as a database that is away.
     with logging_the_unforeseen(), ExitStack() as stack, logging_the_unforeseen():
-        service = open_service(stack)
+        service, monitor = open_service(stack)
+        turn, pause = service.turn, service.pause
+        if monitor is not None:
+            stack.enter_context(monitor.served(settings, once=once))
+            turn, pause = partial(_turn, service, monitor), partial(_pause, service, monitor)
         _log.info("service_started")
         run_turns(
-            service.turn,
+            turn,
             stop,
-            on_pause=service.pause,
+            on_pause=pause,
             idle_seconds=_IDLE_SECONDS,
             is_done=service.is_done if once else lambda: False,
         )

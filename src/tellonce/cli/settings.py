@@ -38,6 +38,19 @@ class Settings(BaseSettings):
     )
     kafka: KafkaSettings = KafkaSettings()
     sweep_interval_seconds: float = Field(default=600.0, gt=0, description="Rest after a whole sweep of the tables.")
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address at which a service answers for its metrics and health."
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Port of these; by default 9821 of a relay, 9822 of an applier, 9823 of the reconciler; 0 takes a "
+        "free one, which the log names.",
+    )
+    health_seconds: float = Field(
+        default=60.0, gt=0, description="The longest that a service's loop may take for a turn and still be healthy."
+    )
     log_form: Literal["json", "text"] = Field(default="json", description="`json`, or `text` for people.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level logged: `debug`, `info`, `warning`, `error`."

@@ -15,8 +15,18 @@ from tellonce.apply.shadow import Shadow
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import FieldSpec
 from tellonce.avro.catalogue import Catalogue
+from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.cli.ports import ControlPorts, read_log_ends
 from tellonce.cli.settings import Settings
+from tellonce.cli.watching import (
+    ApplierWatch,
+    LoopWatch,
+    Monitor,
+    ReconcilerLoop,
+    ReconcilerWatch,
+    RelayWatch,
+    Watch,
+)
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
 from tellonce.kafka.clients import make_consumer, make_producer
@@ -25,6 +35,9 @@ from tellonce.kafka.group import GroupReader, ReadMessage, read_message
 from tellonce.kafka.reading import read_to_end
 from tellonce.keyring import ViewKeys, load_view_keys
 from tellonce.model.errors import ConfigurationError
+from tellonce.observability.meters import Meters
+from tellonce.observability.metrics import RECONCILER_DEPARTMENT, Service
+from tellonce.observability.serving import Health
 from tellonce.publish.cycle import CycleSettings, PublishingCycle
 from tellonce.publish.images import Publication
 from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
@@ -191,8 +204,8 @@ def subscriber_of(settings: Settings, contract: Contract, department: str, engin
     return views
 
 
-def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
-    """Gives a department's relay, connected; `stack` closes what was opened.
+def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[Relay, Monitor]:
+    """Gives a department's relay, connected, with what watches it; `stack` closes what was opened.
 
     Raises:
         ConfigurationError: settings, contract, declarations or the installation are wrong.
@@ -234,19 +247,37 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> Relay:
         inquiries=control.read_inquiries(INQUIRIES),
         read_log_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
     )
-    relay = Relay(
+    meters = relay_meters(department, contract.topology)
+    watch = RelayWatch(meters, department, engine, authority.publications)
+    monitor = _monitor(settings, Service.RELAY, department, contract.catalogue.fingerprint(), meters, watch)
+    relay = watch.relay = Relay(
         RelaySettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
         cycle,
         authority.publications,
         ports,
+        on_turn=watch.turned,
     )
     stack.callback(relay.close)
-    return relay
+    monitor.sweeps = lambda: relay.sweeps
+    return relay, monitor
 
 
-def open_applier(settings: Settings, department: str, stack: ExitStack) -> Applier:
-    """Gives a department's applier, connected; `stack` closes what was opened.
+def _monitor(
+    settings: Settings, service: Service, department: str, schemas: str, meters: Meters, watch: Watch
+) -> Monitor:
+    meters.tell_build(service.value, department, schemas)
+    return Monitor(
+        service=service,
+        meters=meters,
+        loop=LoopWatch(meters, service, department),
+        watch=watch,
+        health=Health(limit_seconds=settings.health_seconds),
+    )
+
+
+def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple[Applier, Monitor]:
+    """Gives a department's applier, connected, with what watches it; `stack` closes what was opened.
 
     Raises:
         ConfigurationError: settings, contract, declarations, tables or the installation are wrong.
@@ -278,16 +309,21 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> Appli
             trouble_with=applier.stop_reading,
         )
 
-    applier = Applier(
+    meters = applier_meters(department, contract.topology)
+    watch = ApplierWatch(meters, department, engine, [view.name for view in views])
+    monitor = _monitor(settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch)
+    applier = watch.applier = Applier(
         ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
         views,
         contract.catalogue,
         make_reader,
         ports,
+        on_applied=watch.applied,
     )
     stack.callback(applier.close)
-    return applier
+    monitor.is_ready, monitor.sweeps = lambda: applier.is_ready, lambda: applier.sweeps
+    return applier, monitor
 
 
 def engine_of(settings: Settings, stack: ExitStack) -> Engine:
@@ -317,8 +353,8 @@ def open_shadow(settings: Settings, department: str, stack: ExitStack) -> Shadow
     return Shadow(engine, views, contract.catalogue, read_topic)
 
 
-def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, Topology]:
-    """Gives the reconciler, connected; `stack` closes what was opened.
+def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, Monitor]:
+    """Gives the reconciler, connected, with what watches it; `stack` closes what was opened.
 
     Raises:
         ConfigurationError: settings, topology or policy are wrong, or a topic is missing or forbidden.
@@ -331,4 +367,10 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, T
         writes=[INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE],
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
-    return Reconciler(core, topology, stack.enter_context(connect(settings.kafka, topology))), topology
+    meters = reconciler_meters(topology)
+    watch = ReconcilerWatch(meters, topology)
+    monitor = _monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch)
+    wires = stack.enter_context(connect(settings.kafka, topology))
+    reconciler = watch.reconciler = Reconciler(core, topology, wires, watcher=ReconcilerLoop(watch, monitor))
+    monitor.is_ready = lambda: reconciler.is_loaded
+    return reconciler, monitor

@@ -42,6 +42,8 @@ class Sites:
             "TELLONCE_DATABASE_URL": self.databases[department],
             "TELLONCE_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "TELLONCE_KAFKA__GROUP_PROTOCOL": self.kafka.group_protocol,
+            # A dozen services run on one machine.
+            "TELLONCE_METRICS_PORT": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
             **more,
         }

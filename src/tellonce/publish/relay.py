@@ -85,6 +85,8 @@ class Relay:
         self._swept_at = self._chunk_at = float("-inf")
         self._sweeping: list[Publication] = []
         self._is_idle = False
+        self.sweeps = 0
+        """How many whole sweeps it has finished."""
         self._log = _log.bind(department=settings.department)
 
     def turn(self) -> bool:
@@ -116,8 +118,13 @@ class Relay:
 
     def is_done(self) -> bool:
         """Tells whether nothing is left to do or to say, all orders were read, and a sweep has been through."""
-        has_swept = not self._sweeping and self._swept_at > float("-inf")
+        has_swept = not self._sweeping and self.sweeps > 0
         return self._is_idle and not self._cycle.owes_markers and has_swept and self._ports.has_read_orders()
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether it may publish; else it waits for another's lease to end."""
+        return self._cycle.lease is not None
 
     def pause(self) -> None:
         """Lets go of everything in hand: what is staged is read again from the database."""
@@ -187,6 +194,7 @@ class Relay:
             self._sweeping.pop(0)
             if not self._sweeping:
                 self._swept_at = self._monotonic()
+                self.sweeps += 1
         return True
 
     def _bury(self) -> bool:

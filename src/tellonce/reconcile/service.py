@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import assert_never
 
@@ -17,7 +17,7 @@ from tellonce.reconcile.wires import Wires, answer_topics, attestation_topics, r
 from tellonce.topology import Topology
 from tellonce.topology.topics import DIVERGENCES, MARKS
 
-__all__ = ["Reconciler", "epoch_ms"]
+__all__ = ["Reconciler", "Watcher", "epoch_ms"]
 
 _WAIT_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
@@ -32,12 +32,34 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Watcher:
+    """What is told of the reconciler's work; this one makes nothing of it."""
+
+    def turned(self, seconds: float) -> None:
+        """A turn took so long."""
+
+    def paused(self) -> None:
+        """The broker is away, and it waits."""
+
+    def wrote(self, outputs: Sequence[Output]) -> None:
+        """It has decided to write these messages."""
+
+
 class Reconciler:
     """Follows every subscribed stream until stopped, or until all is settled. Not thread-safe, but for `statuses`."""
 
-    def __init__(self, core: Core, topology: Topology, wires: Wires, *, clock_ms: Callable[[], int] = epoch_ms) -> None:
+    def __init__(
+        self,
+        core: Core,
+        topology: Topology,
+        wires: Wires,
+        *,
+        watcher: Watcher | None = None,
+        clock_ms: Callable[[], int] = epoch_ms,
+    ) -> None:
         self._core = core
         self._wires = wires
+        self._watcher = watcher or Watcher()
         self._clock_ms = clock_ms
         self._attesting = attestation_topics(topology)
         self._answering = answer_topics(topology)
@@ -51,8 +73,13 @@ class Reconciler:
         return self._statuses
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether what the topics held at the start has been read."""
+        return self._is_loaded
+
+    @property
     def divergences(self) -> tuple[DivergenceEvent, ...]:
-        """The divergences that are not resolved; to be asked when `run` has returned."""
+        """The divergences that are not resolved; to be asked by its own thread, or when `run` has returned."""
         return self._core.divergences()
 
     def run(self, stop: Event, *, once: bool = False, deadline_seconds: float = 60.0) -> bool:
@@ -65,12 +92,17 @@ class Reconciler:
         deadline_ms = self._clock_ms() + int(deadline_seconds * 1000)
         _log.info("reconciler_started", once=once)
         while not stop.is_set() and not (once and self._clock_ms() >= deadline_ms):
+            started = time.perf_counter()
             try:
-                if self._turn() and once and self._core.is_settled:
-                    break
+                is_quiet = self._turn()
             except RetryableError as error:
                 _log.warning("reconciler_paused", reason=str(error), **error.facts)
+                self._watcher.paused()
                 stop.wait(_PAUSE_SECONDS)
+                continue
+            self._watcher.turned(time.perf_counter() - started)
+            if is_quiet and once and self._core.is_settled:
+                break
         settled = self._is_loaded and not self._unwritten and self._core.is_settled
         _log.info("reconciler_stopped", settled=settled, divergences=len(self._core.divergences()))
         return settled
@@ -84,6 +116,7 @@ class Reconciler:
         outputs = self._core.advance(self._clock_ms())
         self._unwritten.extend(outputs)
         self._tell(outputs)
+        self._watcher.wrote(outputs)
         self._statuses = self._core.statuses()
         self._write()
         return was_quiet and not outputs

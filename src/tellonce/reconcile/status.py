@@ -56,6 +56,10 @@ class StreamStatus:
     """Epoch and sequence of the authority's newest mark."""
     attested: tuple[int, int] | None
     """Epoch and sequence of the department's newest attestation."""
+    marked_at_ms: int | None
+    """When that mark was made."""
+    attested_at_ms: int | None
+    """When that attestation was made."""
     is_explained: bool
     """Whether a difference is exactly that of the known divergences; true where there is none."""
     states: Mapping[RecordState, int]
@@ -111,6 +115,8 @@ class StatusBoard:
             proved_sequence=None if reached.proved is None else reached.proved.sequence,
             mark=None if reached.mark is None else reached.mark.place,
             attested=None if reached.attestation is None else reached.attestation.place,
+            marked_at_ms=None if reached.mark is None else reached.mark.at_ms,
+            attested_at_ms=None if reached.attestation is None else reached.attestation.at_ms,
             is_explained=comparison is None
             or explanation_of(comparison, department, stream, book) is not Explanation.UNEXPLAINED,
             states=reached.states,

@@ -1,0 +1,326 @@
+"""What the services' metrics are fed with: what a turn returned, and now and then how things stand.
+
+Deciding code knows nothing of metrics; here they meet.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Engine
+
+from tellonce.apply.applier import Applier
+from tellonce.apply.ledger import COUNTED
+from tellonce.apply.plan import Reason
+from tellonce.apply.subscription import SubscribedView
+from tellonce.apply.transaction import Applied
+from tellonce.cli.settings import Settings
+from tellonce.control.messages import DivergenceEvent, Order
+from tellonce.model.divergence import DivergenceKind, DivergenceState
+from tellonce.observability import metrics as m
+from tellonce.observability.meters import Meters
+from tellonce.observability.serving import Health, HealthServer
+from tellonce.publish.cycle import Turn
+from tellonce.publish.images import Publication
+from tellonce.publish.relay import Relay
+from tellonce.reconcile.core import Output
+from tellonce.reconcile.service import Reconciler, Watcher
+from tellonce.reconcile.status import StreamState, StreamStatus
+from tellonce.storage.database import clock_ms, reading
+from tellonce.storage.state import read_authority_views, read_subscribed_states
+from tellonce.topology import Topology
+
+__all__ = [
+    "ApplierWatch",
+    "LoopWatch",
+    "Monitor",
+    "ReconcilerLoop",
+    "ReconcilerWatch",
+    "RelayWatch",
+    "Watch",
+]
+
+_log = structlog.get_logger()
+
+
+REFRESH_SECONDS = 5.0
+"""How often how things stand is read; what a turn returned is counted at once."""
+
+
+class Watch(Protocol):
+    """What knows how a service stands."""
+
+    def refresh(self) -> None:
+        """Reads how things stand, from database and service."""
+        ...
+
+    def paused(self) -> None:
+        """Notes that what was known of the outside is not known any more."""
+        ...
+
+
+class LoopWatch:
+    """The loop of any service: how long its turns take, when it last turned, and whether it waits."""
+
+    def __init__(
+        self, meters: Meters, service: m.Service, department: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._meters = meters
+        self._labels = {"service": service.value, "department": department}
+        self._clock = clock
+        self._sweeps = 0
+        meters.set(m.PAUSED, 0, **self._labels)
+
+    def turned(self, seconds: float, *, sweeps: int = 0) -> None:
+        """Notes a turn; `sweeps` is how many whole sweeps the service has finished."""
+        now = self._clock()
+        self._meters.observe(m.TURN_DURATION, seconds, **self._labels)
+        self._meters.set(m.TURN_TIMESTAMP, now, **self._labels)
+        self._meters.set(m.PAUSED, 0, **self._labels)
+        if sweeps != self._sweeps:
+            self._sweeps = sweeps
+            self._meters.set(m.SWEEP_TIMESTAMP, now, **self._labels)
+
+    def paused(self) -> None:
+        """Notes that the service waits for its database or the broker."""
+        self._meters.set(m.TURN_TIMESTAMP, self._clock(), **self._labels)
+        self._meters.set(m.PAUSED, 1, **self._labels)
+        self._meters.count(m.PAUSES, 1, **self._labels)
+
+
+class RelayWatch:
+    """How an authority's relay stands."""
+
+    def __init__(self, meters: Meters, department: str, engine: Engine, publications: Sequence[Publication]) -> None:
+        self._meters = meters
+        self._department = department
+        self._engine = engine
+        self._publications = publications
+        self._views = [view.name for publication in publications for view in publication.views]
+        self.relay: Relay | None = None
+
+    def turned(self, turn: Turn) -> None:
+        """Counts what a turn published."""
+        for view, count in turn.published.items():
+            self._meters.count(m.PUBLISHED, count, department=self._department, view=view)
+
+    def refresh(self) -> None:
+        """Reads the outboxes, what is staged, and what is kept back."""
+        department, meters = self._department, self._meters
+        with reading(self._engine) as connection:
+            now_ms = clock_ms(connection)
+            for publication in self._publications:
+                pending, oldest_ms = publication.outbox.pending(connection)
+                labels = {"department": department, "record_type": publication.source.record_type}
+                meters.set(m.OUTBOX_PENDING, pending, **labels)
+                age_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
+                meters.set(m.OUTBOX_OLDEST, age_ms / 1000, **labels)
+            views = read_authority_views(connection, self._views)
+        for view, state in views.items():
+            meters.set(m.STAGED, state.staged, department=department, view=view)
+            meters.set(m.UNPUBLISHED, state.unpublished, department=department, view=view)
+            labels = {"service": m.Service.RELAY.value, "department": department, "view": view}
+            meters.set(m.STOPPED_STREAMS, state.stopped, **labels)
+        if self.relay is not None:
+            meters.set(m.LEASE, int(self.relay.holds_lease), department=department)
+
+    def paused(self) -> None:
+        """The lease is let go of while the relay waits; what the database held is as old as the pause."""
+        self._meters.set(m.LEASE, 0, department=self._department)
+
+
+class ApplierWatch:
+    """How a subscriber's applier stands."""
+
+    def __init__(
+        self,
+        meters: Meters,
+        department: str,
+        engine: Engine,
+        views: Iterable[str],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._meters = meters
+        self._department = department
+        self._engine = engine
+        self._views = list(views)
+        self._monotonic = monotonic
+        self._at_end = dict.fromkeys(self._views, monotonic())
+        self.applier: Applier | None = None
+
+    def applied(self, view: SubscribedView, applied: Applied) -> None:
+        """Counts what a transaction did."""
+        labels = {"department": self._department, "view": view.name}
+        if applied.delays_ms:
+            self._meters.propagation.observe_all(labels, (delay / 1000 for delay in applied.delays_ms))
+        if applied.is_retry:
+            return
+        self._meters.observe(m.APPLY_DURATION, applied.seconds, **labels)
+        for outcome, count in applied.outcomes.items():
+            self._meters.count(m.CONSUMED, count, outcome=outcome, **labels)
+
+    def refresh(self) -> None:
+        """Reads the ledger's counts and what is parked, and how far the streams are from their ends."""
+        with reading(self._engine) as connection:
+            states = read_subscribed_states(connection, self._views, [state.value for state in COUNTED])
+        meters, department = self._meters, self._department
+        for view, state in states.items():
+            labels = {"department": department, "view": view}
+            for name, count in state.records.items():
+                meters.set(m.RECORDS, count, state=name, **labels)
+            for reason in Reason:
+                meters.set(m.PARKED, state.parked.get(reason.value, 0), reason=reason.value, **labels)
+            meters.set(m.PARKED_OLDEST, _seconds(state.oldest_parked_ms), **labels)
+            meters.set(m.MISSING_SEQUENCES, state.missing, **labels)
+            meters.set(m.UNLINKED_ROWS, state.unlinked_rows, **labels)
+            meters.set(m.STOPPED_STREAMS, state.stopped, service=m.Service.APPLIER.value, **labels)
+        self._tell_lag({} if self.applier is None else self.applier.lag())
+
+    def paused(self) -> None:
+        """How far it is behind is not known while it waits."""
+        self._tell_lag({})
+
+    def _tell_lag(self, lag: Mapping[str, int | None]) -> None:
+        now = self._monotonic()
+        for view in self._views:
+            records = lag.get(view)
+            if records == 0:
+                self._at_end[view] = now
+            labels = {"department": self._department, "view": view}
+            self._meters.set(m.LAG_KNOWN, int(records is not None), **labels)
+            self._meters.set(m.LAG_RECORDS, records, **labels)
+            self._meters.set(m.LAG_SECONDS, None if records is None else now - self._at_end[view], **labels)
+
+
+class ReconcilerWatch(Watch):
+    """How the city stands, as the reconciler knows it."""
+
+    def __init__(self, meters: Meters, topology: Topology) -> None:
+        self._meters = meters
+        self._subscriptions = [
+            (department, view.name) for view in topology.views() for department in view.subscriptions
+        ]
+        self.reconciler: Reconciler | None = None
+
+    def wrote(self, outputs: Iterable[Output]) -> None:
+        """Counts the repairs that were ordered, and those that a proof has confirmed."""
+        for output in outputs:
+            match output:
+                case Order(action="repair"):
+                    for department in output.departments:
+                        self._count(m.REPAIRS_ORDERED, len(output.pseudonyms), department, output.view)
+                case DivergenceEvent(state=DivergenceState.RESOLVED) if output.repairs:
+                    self._count(m.REPAIRS_VERIFIED, 1, output.department, output.view)
+                case _:
+                    pass
+
+    def _count(self, metric: m.Metric, amount: int, department: str, view: str) -> None:
+        if (department, view) in self._subscriptions:
+            self._meters.count(metric, amount, department=department, view=view)
+
+    def refresh(self) -> None:
+        """Takes the states of all streams, and the divergences that nobody has accepted."""
+        if self.reconciler is None:
+            return
+        statuses = self.reconciler.statuses
+        divergences = [one for one in self.reconciler.divergences if one.state is not DivergenceState.ACCEPTED]
+        for department, view in self._subscriptions:
+            labels = {"department": department, "view": view}
+            mine = [status for status in statuses if (status.department, status.view) == (department, view)]
+            self._tell_streams(mine, labels)
+            found = [one for one in divergences if (one.department, one.view) == (department, view)]
+            for kind in DivergenceKind:
+                self._meters.set(m.DIVERGENT, sum(one.kind is kind for one in found), kind=kind.value, **labels)
+            oldest_ms = min((one.opened_at_ms for one in found), default=None)
+            self._meters.set(m.DIVERGENCE_OLDEST, _seconds(oldest_ms), **labels)
+
+    def _tell_streams(self, mine: Sequence[StreamStatus], labels: Mapping[str, str]) -> None:
+        for state in StreamState:
+            self._meters.set(m.STREAMS, sum(status.state is state for status in mine), state=state.value, **labels)
+        marked = [status.marked_at_ms for status in mine if status.marked_at_ms is not None]
+        attested = [status.attested_at_ms for status in mine if status.attested_at_ms is not None]
+        self._meters.set(m.MARK_TIMESTAMP, _seconds(max(marked, default=None)), **labels)
+        self._meters.set(m.ATTESTATION_TIMESTAMP, _seconds(max(attested, default=None)), **labels)
+
+    def paused(self) -> None:
+        """What it knew stays as old as the pause."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Monitor:
+    """Health and meters of one running service, fed by its loop.
+
+    `is_ready` tells whether all that its work needs is there, and `sweeps` how many whole sweeps it has finished.
+    """
+
+    service: m.Service
+    meters: Meters
+    loop: LoopWatch
+    watch: Watch
+    health: Health
+    is_ready: Callable[[], bool] = lambda: True
+    sweeps: Callable[[], int] = lambda: 0
+    monotonic: Callable[[], float] = time.monotonic
+    _refreshed_at: float = float("-inf")
+
+    def turned(self, seconds: float) -> None:
+        """Notes a turn, and now and then how things stand.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        self.loop.turned(seconds, sweeps=self.sweeps())
+        self.health.turned(is_ready=self.is_ready())
+        now = self.monotonic()
+        if now - self._refreshed_at >= REFRESH_SECONDS:
+            self._refreshed_at = now
+            self.watch.refresh()
+
+    def paused(self) -> None:
+        """Notes that the service waits for its database or the broker."""
+        self.loop.paused()
+        self.watch.paused()
+        self.health.turned(is_ready=False)
+
+    @contextmanager
+    def served(self, settings: Settings, *, once: bool) -> Generator[None]:
+        """Answers for metrics and health while the block runs; not with `once`, unless a port was given.
+
+        Raises:
+            ConfigurationError: the port is in use.
+        """
+        if once and settings.metrics_port is None:
+            yield
+            return
+        port = m.PORTS[self.service] if settings.metrics_port is None else settings.metrics_port
+        with HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port) as server:
+            _log.info("metrics_served", address=server.address, series=self.meters.series())
+            yield
+
+
+class ReconcilerLoop(Watcher):
+    """The reconciler's loop, which tells what it does as it goes."""
+
+    def __init__(self, watch: ReconcilerWatch, monitor: Monitor) -> None:
+        self._watch = watch
+        self._monitor = monitor
+
+    def turned(self, seconds: float) -> None:
+        """A turn took so long."""
+        self._monitor.turned(seconds)
+
+    def paused(self) -> None:
+        """The broker is away, and it waits."""
+        self._monitor.paused()
+
+    def wrote(self, outputs: Sequence[Output]) -> None:
+        """It has decided to write these messages."""
+        self._watch.wrote(outputs)
+
+
+def _seconds(at_ms: int | None) -> float | None:
+    return None if at_ms is None else at_ms / 1000

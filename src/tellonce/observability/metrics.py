@@ -1,0 +1,318 @@
+"""Every metric that tellonce serves, each said once: what it is called, what it counts, and when to worry.
+
+Labels take their values from closed sets: the topology's departments, record types and views, and the states, outcomes
+and reasons of the code. No key, no name of a file and no text of an error is ever a label.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "APPLY_BUCKETS",
+    "METRICS",
+    "PORTS",
+    "PROPAGATION_BUCKETS",
+    "RECONCILER_DEPARTMENT",
+    "Kind",
+    "Metric",
+    "Service",
+]
+
+APPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds of one transaction or one turn."""
+
+PROPAGATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+"""Seconds from the authority's commit to the department's; every subscription's objective is an edge, too."""
+
+
+class Kind(StrEnum):
+    """What a metric does over time."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Service(StrEnum):
+    """Who serves a metric."""
+
+    RELAY = "relay"
+    APPLIER = "applier"
+    RECONCILER = "reconciler"
+
+
+RECONCILER_DEPARTMENT = "reconciler"
+"""What stands for a department where a service is of none."""
+
+PORTS = {Service.RELAY: 9821, Service.APPLIER: 9822, Service.RECONCILER: 9823}
+"""Where each kind of service answers unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric; a counter's name is without the `_total` that it is served with.
+
+    `services` are those that serve it. A gauge that is not known is NaN, which no rule takes for a number.
+    """
+
+    name: str
+    kind: Kind
+    services: tuple[Service, ...]
+    labels: tuple[str, ...]
+    help: str
+    worry: str
+    buckets: tuple[float, ...] = field(default=())
+
+    @property
+    def served_name(self) -> str:
+        """The name by which Prometheus finds it."""
+        return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
+
+
+_ALL = tuple(Service)
+_TABLES = (Service.RELAY, Service.APPLIER)
+
+
+def _counter(name: str, services: tuple[Service, ...], labels: tuple[str, ...], says: str, worry: str) -> Metric:
+    return Metric(name=name, kind=Kind.COUNTER, services=services, labels=labels, help=says, worry=worry)
+
+
+def _gauge(name: str, services: tuple[Service, ...], labels: tuple[str, ...], says: str, worry: str) -> Metric:
+    return Metric(name=name, kind=Kind.GAUGE, services=services, labels=labels, help=says, worry=worry)
+
+
+BUILD = _gauge(
+    "tellonce_build_info",
+    _ALL,
+    ("service", "department", "version", "python", "librdkafka", "schemas"),
+    "1; its labels say which release runs, on what, with which published schemas (none at the reconciler).",
+    "departments that share a view differ in schemas for days",
+)
+TURN_DURATION = Metric(
+    name="tellonce_turn_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    services=_ALL,
+    labels=("service", "department"),
+    help="How long one turn of the service's loop took.",
+    worry="it nears the lease, which is twice the message timeout",
+    buckets=APPLY_BUCKETS,
+)
+TURN_TIMESTAMP = _gauge(
+    "tellonce_turn_timestamp_seconds",
+    _ALL,
+    ("service", "department"),
+    "When the service's loop last turned, paused or not.",
+    "it stands still: the service hangs",
+)
+PAUSED = _gauge(
+    "tellonce_paused",
+    _ALL,
+    ("service", "department"),
+    "1 while the service waits for its database or the broker, else 0.",
+    "it stays 1 for minutes",
+)
+PAUSES = _counter(
+    "tellonce_pauses",
+    _ALL,
+    ("service", "department"),
+    "How often the service began to wait, or waited once more.",
+    "it grows all day: something restarts again and again",
+)
+STOPPED_STREAMS = _gauge(
+    "tellonce_stopped_streams",
+    _TABLES,
+    ("service", "department", "view"),
+    "Streams that stand still until a person runs the command that `stream_stopped` names.",
+    "it is not 0",
+)
+SWEEP_TIMESTAMP = _gauge(
+    "tellonce_sweep_finished_timestamp_seconds",
+    _TABLES,
+    ("service", "department"),
+    "When the service last finished a whole sweep of its tables; NaN until it has.",
+    "it is older than three rests between sweeps",
+)
+OUTBOX_PENDING = _gauge(
+    "tellonce_outbox_pending_records",
+    (Service.RELAY,),
+    ("department", "record_type"),
+    "Changes that wait to be published.",
+    "it grows",
+)
+OUTBOX_OLDEST = _gauge(
+    "tellonce_outbox_oldest_age_seconds",
+    (Service.RELAY,),
+    ("department", "record_type"),
+    "Age of the oldest change that waits to be published; 0 where none waits.",
+    "it is more than a subscription's objective",
+)
+STAGED = _gauge(
+    "tellonce_staged_events",
+    (Service.RELAY,),
+    ("department", "view"),
+    "Events that have their place in a stream and are not acknowledged yet.",
+    "it stays above 0 for minutes",
+)
+PUBLISHED = _counter(
+    "tellonce_published_events",
+    (Service.RELAY,),
+    ("department", "view"),
+    "Events that the broker has acknowledged.",
+    "it stands still while changes wait",
+)
+UNPUBLISHED = _gauge(
+    "tellonce_unpublished_records",
+    (Service.RELAY,),
+    ("department", "view"),
+    "Records whose newest state cannot be published.",
+    "it is not 0: every subscriber holds an older state",
+)
+LEASE = _gauge(
+    "tellonce_lease_held",
+    (Service.RELAY,),
+    ("department",),
+    "1 where this relay may publish, 0 where it waits for another's lease to end.",
+    "the sum over an authority's relays is not 1",
+)
+
+CONSUMED = _counter(
+    "tellonce_consumed_events",
+    (Service.APPLIER,),
+    ("department", "view", "outcome"),
+    "Events by what became of them: applied, superseded, out_of_scope or parked.",
+    "parked grows",
+)
+APPLY_DURATION = Metric(
+    name="tellonce_apply_duration_seconds",
+    kind=Kind.HISTOGRAM,
+    services=(Service.APPLIER,),
+    labels=("department", "view"),
+    help="How long one transaction took that applied events.",
+    worry="it grows: the department's database is slow, or a batch meets locks",
+    buckets=APPLY_BUCKETS,
+)
+PROPAGATION = Metric(
+    name="tellonce_propagation_delay_seconds",
+    kind=Kind.HISTOGRAM,
+    services=(Service.APPLIER,),
+    labels=("department", "view"),
+    help="Time from the authority's commit to the department's, of every applied event.",
+    worry="too few events are below the subscription's objective",
+    buckets=PROPAGATION_BUCKETS,
+)
+OBJECTIVE = _gauge(
+    "tellonce_freshness_objective_seconds",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "The subscription's objective for that time.",
+    "never: it is the topology's",
+)
+LAG_RECORDS = _gauge(
+    "tellonce_lag_records",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Messages in this applier's streams that it has not applied; NaN where that is not known.",
+    "it grows",
+)
+LAG_SECONDS = _gauge(
+    "tellonce_lag_seconds",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "For how long this applier has been behind the end of its streams; 0 at the end, NaN where that is not known.",
+    "it is more than the objective",
+)
+LAG_KNOWN = _gauge(
+    "tellonce_lag_known",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "1 where the lag is known, so that its 0 can be believed, else 0.",
+    "it stays 0: no stream is assigned, or the broker says nothing",
+)
+RECORDS = _gauge(
+    "tellonce_records",
+    (Service.APPLIER,),
+    ("department", "view", "state"),
+    "Records of the view by how the department stands to them: held, out_of_scope, parked or ambiguous.",
+    "ambiguous grows, or held falls",
+)
+UNLINKED_ROWS = _gauge(
+    "tellonce_unlinked_rows",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Rows of the department's table that are no record's, as its last whole sweep found; NaN until one was through.",
+    "it grows: rows carry identifiers that the authority does not know",
+)
+PARKED = _gauge(
+    "tellonce_parked_records",
+    (Service.APPLIER,),
+    ("department", "view", "reason"),
+    "Records whose newest event could not be applied, by reason.",
+    "it is not 0 for an hour: `tellonce parked list` names them",
+)
+PARKED_OLDEST = _gauge(
+    "tellonce_parked_oldest_timestamp_seconds",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Since when the record that has been parked longest is; NaN where none is.",
+    "it is days ago",
+)
+MISSING_SEQUENCES = _gauge(
+    "tellonce_missing_sequences",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Sequences that this department has not seen below the highest that it has; nothing is attested while there are.",
+    "it stays above 0 for minutes while the relay runs",
+)
+
+STREAMS = _gauge(
+    "tellonce_streams",
+    (Service.RECONCILER,),
+    ("department", "view", "state"),
+    "Streams of a subscription by state: proved, behind, unknown or diverged.",
+    "diverged is not 0, or unknown stays above 0",
+)
+DIVERGENT = _gauge(
+    "tellonce_divergent_records",
+    (Service.RECONCILER,),
+    ("department", "view", "kind"),
+    "Records that a department holds differently and that nobody has accepted, by kind.",
+    "it is not 0: `tellonce divergences` names them",
+)
+DIVERGENCE_OLDEST = _gauge(
+    "tellonce_divergence_oldest_timestamp_seconds",
+    (Service.RECONCILER,),
+    ("department", "view"),
+    "Since when the oldest divergence that nobody has accepted is known; NaN where there is none.",
+    "it is an hour ago",
+)
+MARK_TIMESTAMP = _gauge(
+    "tellonce_mark_timestamp_seconds",
+    (Service.RECONCILER,),
+    ("department", "view"),
+    "When the authority's newest mark of the view was made; NaN until there is one.",
+    "it is older than the relay's last change",
+)
+ATTESTATION_TIMESTAMP = _gauge(
+    "tellonce_attestation_timestamp_seconds",
+    (Service.RECONCILER,),
+    ("department", "view"),
+    "When the department's newest attestation of the view was made; NaN until there is one.",
+    "it falls behind the view's mark",
+)
+REPAIRS_ORDERED = _counter(
+    "tellonce_repairs_ordered",
+    (Service.RECONCILER,),
+    ("department", "view"),
+    "Records that were ordered to be published again for the department.",
+    "it grows without end: the same records differ again",
+)
+REPAIRS_VERIFIED = _counter(
+    "tellonce_repairs_verified",
+    (Service.RECONCILER,),
+    ("department", "view"),
+    "Ordered records that were then proved equal.",
+    "it falls far behind those ordered",
+)
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""Every metric, in the order in which they are declared here."""
