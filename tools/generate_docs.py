@@ -12,8 +12,12 @@ from pydantic.fields import FieldInfo
 
 from tellonce.cli.settings import Settings
 from tellonce.kafka.settings import KafkaSettings
+from tellonce.observability.alerts import render_rules
+from tellonce.observability.metrics import METRICS
+from tellonce.topology import load_topology
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
 def settings_table() -> Iterator[str]:
@@ -39,10 +43,27 @@ def default_of(field: FieldInfo) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
+def metrics_table() -> Iterator[str]:
+    """Gives the lines of the table of metrics."""
+    yield "| metric | kind | labels | served by | what it is | worry when |"
+    yield "|---|---|---|---|---|---|"
+    for metric in METRICS:
+        labels, services = ", ".join(metric.labels), ", ".join(metric.services)
+        cells = (f"`{metric.served_name}`", metric.kind.value, labels, services, metric.help, metric.worry)
+        yield f"| {' | '.join(cells)} |"
+
+
 PARTS: Mapping[str, tuple[Path, Callable[[], Iterator[str]]]] = {
     "settings": (DOCS / "operations.md", settings_table),
+    "metrics": (DOCS / "operations.md", metrics_table),
 }
 """Each part's page and what gives its lines."""
+
+
+FILES: Mapping[Path, Callable[[], str]] = {
+    ROOT / "deploy" / "prometheus" / "rules.yml": lambda: render_rules(load_topology(ROOT / "topology.yaml")),
+}
+"""Each file that is made as a whole, and what gives its text."""
 
 
 def with_part(page: str, name: str, lines: Sequence[str]) -> str:
@@ -65,6 +86,12 @@ def main(arguments: Sequence[str]) -> int:
             stale.append(f"{path.name}: {name}")
             if "--check" not in arguments:
                 path.write_text(new, encoding="utf-8")
+    for path, text in FILES.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text():
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in arguments:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text(), encoding="utf-8")
     for each in stale:
         print(f"{each} {'is not what the code says: run make docs' if '--check' in arguments else 'written'}")
     return int(bool(stale) and "--check" in arguments)

@@ -13,6 +13,7 @@ if [ $# -eq 0 ]; then
     command -v java >/dev/null 2>&1 || missing="$missing openjdk-17-jre-headless"
     command -v mvn >/dev/null 2>&1 || missing="$missing maven"
     command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
+    command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
     has_postgres || missing="$missing postgresql"
 fi
 [ -n "$missing" ] || exit 0

@@ -190,6 +190,14 @@ def topology_show(
     print(to_mermaid(topology) if mermaid else to_text(topology))
 
 
+@topology_app.command("rules")
+def topology_rules(env_file: EnvFile = None) -> None:
+    """Give Prometheus' rules for this city: alerts on each subscription's objective, and on what must not be."""
+    from tellonce.observability.alerts import render_rules
+
+    print(render_rules(load_topology(settings_from(env_file).topology)), end="")
+
+
 @topology_app.command("schema")
 def topology_schema(to: Annotated[Path | None, typer.Option(help="File to write instead.")] = None) -> None:
     """Give the JSON schema of topology.yaml, for editors."""
