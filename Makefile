@@ -40,9 +40,9 @@ test: $(READY) system-packages
 	@$(BIN)/python -m tellonce.testing.kafka_jars >/dev/null || true
 	@$(BIN)/python tools/run_tests.py $(PYTEST_OPTIONS) -- $(TESTS)
 
-# These compute and do not wait: a worker for each processor.
+# These compute and do not wait: a worker for each processor. Generated inputs are fewer than in `make test`.
 quick: $(READY)
-	@$(BIN)/python tools/run_tests.py -n auto -m "not server" $(PYTEST_OPTIONS) -- $(TESTS)
+	@$(BIN)/python tools/run_tests.py -n auto --hypothesis-profile=quick -m "not server" $(PYTEST_OPTIONS) -- $(TESTS)
 
 system-packages:
 	@tools/system-packages.sh

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from tellonce.kafka.embedded import EmbeddedBroker
@@ -18,6 +19,9 @@ from tellonce.model.errors import TellonceError
 from tellonce.testing.kafka_jars import find_java, kafka_jars
 from tellonce.testing.kafka_server import KafkaServer, KafkaSettings
 from tellonce.testing.postgres_server import PostgresServer, find_postgres
+
+# For `make quick`: a test finds there what is often wrong, and in `make test` what is seldom.
+hypothesis.settings.register_profile("quick", max_examples=25)
 
 IS_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 MARKS_OF_FIXTURES = {

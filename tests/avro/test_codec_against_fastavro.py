@@ -128,7 +128,7 @@ def theirs(case: Case) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(cases())
 def test_bytes_and_events_are_fastavros(case: Case) -> None:
     """A message is the frame around fastavro's bytes, and either side reads the other's as the event written."""
@@ -147,7 +147,7 @@ def test_bytes_and_events_are_fastavros(case: Case) -> None:
         assert repr(sorted((row or {}).items())) == repr(sorted((expected or {}).items()))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=settings().max_examples, deadline=None)
 @given(cases(), st.data())
 def test_a_narrowed_read_is_the_narrowed_event(case: Case, data: st.DataObject) -> None:
     """Reading some fields gives what reading all and dropping the others gives."""

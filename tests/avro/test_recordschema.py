@@ -143,7 +143,7 @@ ANY_JSON: st.SearchStrategy[Json] = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(
     st.one_of(
         ANY_JSON,

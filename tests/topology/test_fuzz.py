@@ -83,7 +83,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 @given(mutated())
 def test_mutated_topology_loads_or_is_refused(text: str) -> None:
     """A damaged text is a usable topology or one error that begins with file, line and column, and nothing else."""
@@ -99,7 +99,7 @@ def test_mutated_topology_loads_or_is_refused(text: str) -> None:
         assert to_text(topology).encode()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(st.text(st.characters(codec=None), max_size=60))
 def test_any_text_is_refused(text: str) -> None:
     """Text of a few random characters is never a topology, and refused like any other."""
