@@ -161,6 +161,7 @@ def test_reconciler_tells_states_divergences_and_repairs(make_city: MakeCity) ->
     with ExitStack() as stack:
         settings = city.settings(city.names.registry)
         reconciler, monitor = open_reconciler(settings, stack)
+        unknown = read(monitor, "tellonce_divergent_records")
         services = [stack.enter_context(city.relay())]
         appliers = [stack.enter_context(city.applier(name)) for name in city.subscribers]
         drive(*services, *appliers)
@@ -172,6 +173,7 @@ def test_reconciler_tells_states_divergences_and_repairs(make_city: MakeCity) ->
             for sample in family.samples
             if sample.name == "tellonce_streams"
         }
+        assert all(map(math.isnan, unknown.values()))
         assert by_department[city.names.clinic, "proved"] == city.terms.partitions
         assert by_department[city.names.clinic, "diverged"] == 0
         verified = {

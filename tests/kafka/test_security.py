@@ -1,5 +1,6 @@
 """What each department can reach on a broker with TLS, SCRAM and ACLs that apply made, and what it is refused."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,7 @@ from tellonce.kafka.clients import make_consumer, make_reader
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.control import ControlReader, ControlWriter
 from tellonce.kafka.errors import is_end_of_partition, message_error
+from tellonce.kafka.group import GroupReader
 from tellonce.kafka.plan import Action, TopicsPlan
 from tellonce.kafka.reading import first_and_end_offsets, read_last_event, read_to_end
 from tellonce.kafka.settings import KafkaSettings
@@ -231,6 +233,30 @@ def test_writer_may_not_read_what_it_writes(city: City) -> None:
 
     with pytest.raises(ConfigurationError, match=f"may not read topic {name}"):
         check_connection(city.settings("provident-fund"), reads=[name])
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_applier_ends_where_its_group_is_closed_to_it(city: City, protocol: str) -> None:
+    """A group that the department may not join is told by the reader, and not waited for without a word."""
+    settings = city.settings("provident-fund").model_copy(update={"group_protocol": protocol})
+    reader = GroupReader(
+        make_consumer(settings, "test-applier", city.named(group_of("healthcare"))),
+        [city.named(IDENTITY)],
+        start_of=lambda _place: (0, -1),
+        forget=lambda _place: None,
+        trouble_with=lambda _place, _sentence: None,
+    )
+
+    def poll_for_long() -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            reader.poll()
+
+    try:
+        with pytest.raises(ConfigurationError):
+            poll_for_long()
+    finally:
+        reader.close()
 
 
 def test_department_is_refused_the_group_of_another(city: City) -> None:

@@ -125,6 +125,7 @@ CASES: Mapping[str, Sequence[Case]] = {
         fires(7, **{LEASE_OF_A: "0x9"}),
         fires(7, **{LEASE_OF_A: "1x9", LEASE_OF_B: "1x9"}),
         silent(7, **{LEASE_OF_A: "1x9", LEASE_OF_B: "0x9"}),
+        silent(7, **{LEASE_OF_A: "1x9", LEASE_OF_B: NAN}),
     ],
     "TellonceDiverged": [
         fires(70, **{OLDEST: "0x80"}),

@@ -224,15 +224,20 @@ class ReconcilerWatch(Watch):
 
     def refresh(self) -> None:
         """Takes the states of all streams, and the divergences that nobody has accepted."""
-        if self.reconciler is None:
+        # Until the topics were read nothing is known, and no divergence so far would look like none at all.
+        if self.reconciler is None or not self.reconciler.is_loaded:
             return
-        statuses = self.reconciler.statuses
-        divergences = [one for one in self.reconciler.divergences if one.state is not DivergenceState.ACCEPTED]
+        streams: dict[tuple[str, str], list[StreamStatus]] = {each: [] for each in self._subscriptions}
+        for status in self.reconciler.statuses:
+            streams.setdefault((status.department, status.view), []).append(status)
+        divergences: dict[tuple[str, str], list[DivergenceEvent]] = {each: [] for each in self._subscriptions}
+        for one in self.reconciler.divergences:
+            if one.state is not DivergenceState.ACCEPTED:
+                divergences.setdefault((one.department, one.view), []).append(one)
         for department, view in self._subscriptions:
             labels = {"department": department, "view": view}
-            mine = [status for status in statuses if (status.department, status.view) == (department, view)]
-            self._tell_streams(mine, labels)
-            found = [one for one in divergences if (one.department, one.view) == (department, view)]
+            self._tell_streams(streams[department, view], labels)
+            found = divergences[department, view]
             for kind in DivergenceKind:
                 self._meters.set(m.DIVERGENT, sum(one.kind is kind for one in found), kind=kind.value, **labels)
             oldest_ms = min((one.opened_at_ms for one in found), default=None)

@@ -7,7 +7,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
-from tellonce.kafka.reading import consume_now
+from tellonce.kafka.reading import take_now
 
 __all__ = ["GroupReader", "Partition", "ReadMessage", "Start", "read_message"]
 
@@ -71,7 +71,7 @@ class GroupReader:
             self._unstarted.discard(place)
             self.assigned.add(place)
         found: dict[Partition, list[ReadMessage]] = {}
-        for message in consume_now(self._consumer, _MESSAGES_PER_POLL, _POLL_SECONDS):
+        for message in take_now(self._consumer, _MESSAGES_PER_POLL, _POLL_SECONDS):
             partition = (str(message.topic()), int(message.partition() or 0))
             error = message.error()
             if error is not None and is_end_of_partition(message):

@@ -16,6 +16,7 @@ __all__ = [
     "partition_count",
     "read_last_event",
     "read_to_end",
+    "take_now",
 ]
 
 _BATCH = 500
@@ -125,23 +126,32 @@ def _last_within(reader: Consumer, start: TopicPartition, end: int, deadline: fl
             raise RetryableError(message_text, topic=start.topic, partition=start.partition, offset=start.offset)
 
 
-def consume_now(reader: Consumer, most: int, timeout_seconds: float) -> list[Message]:
-    """Gives what a reader has, at most `most`, as soon as there is anything; empty after `timeout_seconds` at latest.
+def take_now(consumer: Consumer, most: int, timeout_seconds: float) -> list[Message]:
+    """Gives what a consumer has, at most `most`, as soon as there is anything; empty after `timeout_seconds` at latest.
 
-    `Consumer.consume` would wait its whole time for a full batch. Errors and ends of partitions may be in it, but not
-    the news that the reader's group, which it never joins, is closed to this user.
+    `Consumer.consume` would wait its whole time for a full batch. Errors and ends of partitions may be in it.
 
     Raises:
         TellonceError: the client failed, by `errors.error_of`.
     """
     try:
-        first = reader.poll(timeout_seconds)
+        first = consumer.poll(timeout_seconds)
         if first is None:
             return []
-        batch = [first, *reader.consume(most - 1, timeout=0)] if most > 1 else [first]
+        return [first, *consumer.consume(most - 1, timeout=0)] if most > 1 else [first]
     except KafkaException as error:
         raise error_of(error, "read from Kafka") from error
-    return [message for message in batch if not _is_about_group(message)]
+
+
+def consume_now(reader: Consumer, most: int, timeout_seconds: float) -> list[Message]:
+    """Gives what `take_now` gives, for a reader without a group.
+
+    So the news that its group, which it never joins, is closed to this user is left out.
+
+    Raises:
+        TellonceError: the client failed, by `errors.error_of`.
+    """
+    return [message for message in take_now(reader, most, timeout_seconds) if not _is_about_group(message)]
 
 
 def _is_about_group(message: Message) -> bool:

@@ -132,7 +132,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="TellonceNoRelay",
-        expr=f"sum by (department) ({m.LEASE.name}) != 1",
+        expr=f"sum by (department) ({m.LEASE.name} >= 0) != 1",
         for_="5m",
         severity="page",
         summary="{{ $value }} relays of {{ $labels.department }} may publish, not one",
