@@ -5,11 +5,14 @@ With `--check` nothing is written; the exit code is 1 where a page is not what t
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dashboards import FOLDER as DASHBOARDS
+from dashboards import pages, render
 from tellonce.cli.settings import Settings
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.observability.alerts import render_rules
@@ -62,6 +65,7 @@ PARTS: Mapping[str, tuple[Path, Callable[[], Iterator[str]]]] = {
 
 FILES: Mapping[Path, Callable[[], str]] = {
     ROOT / "deploy" / "prometheus" / "rules.yml": lambda: render_rules(load_topology(ROOT / "topology.yaml")),
+    **{DASHBOARDS / f"{page.name}.json": partial(render, page) for page in pages()},
 }
 """Each file that is made as a whole, and what gives its text."""
 
