@@ -43,7 +43,7 @@ def standing(by: Sequence[str], next_page: Link) -> list[Column]:
 def _subscriptions(state: int, says: str, next_page: Link) -> Panel:
     return figure(
         f"Subscriptions: {q.STATES[state]}",
-        f"{says} 0 is called none.",
+        says,
         f"sum({q.state(OF)} == bool {state})",
         to=next_page,
     )
@@ -63,12 +63,13 @@ CITY = Page(
         ),
         _subscriptions(
             4,
-            "Subscriptions of which a department holds records differently, and nobody has accepted that.",
+            "Subscriptions of which a department holds records differently, and nobody has accepted that. "
+            "Worry when it is not none.",
             to("reconciliation", "Reconciliation", "department"),
         ),
         _subscriptions(
             3,
-            "Subscriptions of which nobody knows how they stand: no applier or no reconciler tells, or marks are "
+            "Subscriptions of which nobody knows how they stand: no relay, applier or reconciler tells, or marks are "
             "missing. Worry when it stays above none for a quarter of an hour.",
             to("services", "Services", "department"),
         ),

@@ -69,7 +69,7 @@ def words(texts: Mapping[int, str], colors: Sequence[str] = GREEN_TO_RED, *, mis
         str(number): dashboard.ValueMappingResult(text=said, color=colors[at], index=at)
         for at, (number, said) in enumerate(texts.items())
     }
-    return [dashboard.ValueMap(options=options), _missing(missing)]
+    return [*([dashboard.ValueMap(options=options)] if options else []), _missing(missing)]
 
 
 def counts(none: str = "none", *, missing: str = "unknown") -> Mappings:
@@ -97,6 +97,9 @@ def figure(title: str, says: str, query: str, *, to: Link, unit: str = "none", s
         .unit(unit)
         .mappings(list(counts() if shows is None else shows))
         .no_value("unknown")
+        .thresholds(_plain("blue"))
+        # The last value also where it is NaN; the default leaves that out and shows an older one.
+        .reduce_options(common_builders.ReduceDataOptions().calcs(["last"]))
         .color_mode(common.BigValueColorMode.BACKGROUND)
         .graph_mode(common.BigValueGraphMode.NONE)
         .links([_link(to)])
@@ -116,6 +119,7 @@ def lines(title: str, says: str, queries: Mapping[str, str], *, unit: str, to: L
         .min(0)
         .no_value("unknown")
         .mappings([_UNKNOWN])
+        .color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .legend(
             common_builders.VizLegendOptions()
             .show_legend(show_legend=True)
@@ -143,6 +147,7 @@ def states(title: str, says: str, query: str, legend: str, *, shows: Mappings, t
         .unit("none")
         .mappings(list(shows))
         .no_value("unknown")
+        .thresholds(_plain("text"))
         .merge_values(merge_values=True)
         .show_value(common.VisibilityMode.AUTO)
         .links([_link(to)])
@@ -175,6 +180,7 @@ def rows(
         .datasource(DATASOURCE)
         .unit("none")
         .no_value("unknown")
+        .thresholds(_plain("text"))
         .links([_link(to)])
         .height(height)
         .span(24)
@@ -200,6 +206,12 @@ def rows(
 def prose(title: str, content: str) -> Panel:
     """Gives a text in Markdown."""
     return text.Panel().title(title).mode(TextMode.MARKDOWN).content(content).height(9).span(12)
+
+
+def _plain(color: str) -> builders.ThresholdsConfig:
+    """Gives one colour for every number that has no word: the default turns red at 80, of whatever."""
+    steps = [dashboard.Threshold(color=color)]
+    return builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def _referred(columns: Sequence[Column]) -> list[tuple[str, Column]]:

@@ -150,6 +150,7 @@ def state(department: str, by: Sequence[str] = SUBSCRIPTION) -> str:
         (1, _waits(department)),
         (2, f"{parked(department)} > bool 0"),
         (3, _is_unseen(department)),
+        (3, _is_untold(department)),
         (3, _is_uncompared(department)),
         (4, _differing(department, *(kind for kind in DivergenceKind if kind is not DivergenceKind.PARKED))),
     )
@@ -166,15 +167,27 @@ def turn(department: str, by: Sequence[str] = SUBSCRIPTION) -> str:
         (2, f"{parked(department)} > bool 0"),
         (2, _differing(department, DivergenceKind.PARKED, DivergenceKind.AMBIGUOUS)),
         (3, _waits(department)),
+        (3, _is_untold(department)),
         (3, _differing(department, DivergenceKind.UNPUBLISHED)),
     )
 
 
+def _typed(department: str) -> str:
+    """Gives the objectives with the record type of their view, by which outboxes are named."""
+    objective = newest(m.OBJECTIVE, department=department)
+    return f'label_replace({objective}, "record_type", "$1", "view", "(.+)[.][^.]+")'
+
+
 def _waits(department: str) -> str:
     """Gives 1 where changes have waited at the authority for longer than the objective, else 0."""
-    objective = newest(m.OBJECTIVE, department=department)
-    typed = f'label_replace({objective}, "record_type", "$1", "view", "(.+)[.][^.]+")'
-    return f"{typed} < bool on (record_type) group_left () {newest(m.OUTBOX_OLDEST, ('record_type',))}"
+    oldest_age = newest(m.OUTBOX_OLDEST, ("record_type",))
+    return f"{_typed(department)} < bool on (record_type) group_left () {oldest_age}"
+
+
+def _is_untold(department: str) -> str:
+    """Gives 1 where no relay tells what waits at the authority, else nothing."""
+    told_of = f"max by (record_type) ({pick(m.OUTBOX_OLDEST)} >= 0)"
+    return f"({_typed(department)} >= bool 0) unless on (record_type) {told_of}"
 
 
 def _differing(department: str, *kinds: DivergenceKind) -> str:

@@ -63,7 +63,7 @@ SERVICES = Page(
             "Sets of schemas in use",
             "Sets of published schemas among relays and appliers; the reconciler has none. "
             f"Worry when {m.BUILD.worry}.",
-            f"count(count by (schemas) ({q.pick(m.BUILD, **_CHOSEN)} unless {q.pick(m.BUILD, schemas='')})) or vector(0)",
+            f"count(count by (schemas) ({_WITH_SCHEMAS})) or vector(0)",
             shows=words({}),
             to=_CITY,
         ),
