@@ -14,6 +14,7 @@ if [ $# -eq 0 ]; then
     command -v mvn >/dev/null 2>&1 || missing="$missing maven"
     command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
     command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
+    command -v amtool >/dev/null 2>&1 || missing="$missing prometheus-alertmanager"
     has_postgres || missing="$missing postgresql"
 fi
 [ -n "$missing" ] || exit 0

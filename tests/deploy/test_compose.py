@@ -3,11 +3,9 @@
 No Docker engine is needed: the real Compose binary reads the file, and nothing is started.
 """
 
-import json
 import re
-import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +20,9 @@ from tellonce.topology import Topology, load_topology
 ROOT = Path(__file__).parents[2]
 KEY = re.compile(r"^/run/secrets/keys/(.+)\.key$")
 
+WATCH = ("prometheus", "alertmanager", "grafana")
+
 Service = dict[str, Any]
-
-
-def compose(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the Compose binary of the test environment on the file."""
-    found = shutil.which("docker-compose", path=str(Path(sys.executable).parent))
-    assert found is not None, "docker-compose is missing: make setup"
-    command = [found, "--profile", "*", "--file", str(ROOT / "docker-compose.yml"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
-
-
-@pytest.fixture(scope="module")
-def services() -> dict[str, Service]:
-    """Every service as Compose understands it."""
-    return dict(json.loads(compose("config", "--format", "json").stdout)["services"])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +43,7 @@ def keys_of(service: Service) -> set[str]:
     return {match[1] for target in targets if (match := KEY.match(target))}
 
 
-def test_compose_takes_the_file() -> None:
+def test_compose_takes_the_file(compose: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:
     """Compose itself finds nothing wrong with the file."""
     done = compose("config", "--quiet")
 
@@ -93,7 +79,7 @@ def test_every_department_has_its_database_and_services(services: dict[str, Serv
     wanted |= {f"snapshot-{name}" for name in topology.departments if topology.published_by(name)}
     wanted |= {f"applier-{name}" for name in topology.departments if topology.subscribed_by(name)}
 
-    assert set(services) == wanted | {"kafka", "topics", "reconciler", "operator"}
+    assert set(services) == wanted | {"kafka", "topics", "reconciler", "operator", *WATCH}
 
 
 def test_departments_hold_only_the_keys_of_their_views(ours: dict[str, Service], topology: Topology) -> None:
@@ -133,6 +119,22 @@ def test_services_have_no_more_rights_than_they_need(ours: dict[str, Service]) -
         assert "no-new-privileges:true" in service["security_opt"], name
 
 
+def test_what_watches_has_no_more_rights_than_it_needs(services: dict[str, Service]) -> None:
+    """Prometheus, Alertmanager and Grafana run when asked for only, with no capability, and write to volumes only."""
+    for name in WATCH:
+        service = services[name]
+        assert service["profiles"] == ["watch"], name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["mem_limit"]) > 0, name
+        assert service["healthcheck"]["test"][0] == "CMD", name
+        volumes = [volume for volume in service["volumes"] if volume["type"] == "volume"]
+        assert len(volumes) == 1, name
+        assert all(volume.get("read_only") for volume in service["volumes"] if volume not in volumes), name
+        assert all((ROOT / volume["source"]).exists() for volume in service["volumes"] if volume not in volumes), name
+
+
 def test_servers_are_waited_for_until_they_are_healthy(services: dict[str, Service]) -> None:
     """Kafka and each database have a health check, and keep their data in a volume."""
     for name, service in services.items():
@@ -147,7 +149,7 @@ def test_images_are_pinned(services: dict[str, Service]) -> None:
     images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
     for image in images:
-        assert re.search(r":\d+\.\d+(\.\d+)?(-[\w-]+)?$", image), image
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-[\w-]+)?$", image), image
 
 
 def test_kafka_is_the_version_that_the_tests_use(services: dict[str, Service]) -> None:
