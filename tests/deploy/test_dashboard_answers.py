@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dashboards import for_prometheus, queries
-from dashboards.queries import STATES, TURNS, state, turn
+from dashboards.promql import STATES, TURNS, state, turn
 from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.model.divergence import DivergenceKind
 from tellonce.observability import metrics as m

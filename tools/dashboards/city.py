@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dashboards import queries as q
+from dashboards import promql as q
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, Link, Panel, counts, figure, rows, states, words
 from tellonce.observability import metrics as m

@@ -1,6 +1,6 @@
 """One department: how it stands to each view that it subscribes to, and how its applier works."""
 
-from dashboards import queries as q
+from dashboards import promql as q
 from dashboards.city import OF, STATE_WORDS, TURN_WORDS, standing
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, figure, lines, rows, words

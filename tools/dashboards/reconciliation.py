@@ -1,6 +1,6 @@
 """Reconciliation: what was compared, what differs and since when, and what became of the repairs."""
 
-from dashboards import queries as q
+from dashboards import promql as q
 from dashboards.city import OF
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import GREEN_TO_RED, Column, Panel, counts, figure, lines, rows, states, words

@@ -1,6 +1,6 @@
 """The services: which run, on what, whether they turn or wait, and when they last swept their tables."""
 
-from dashboards import queries as q
+from dashboards import promql as q
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, figure, lines, rows, states, words
 from tellonce.observability import metrics as m

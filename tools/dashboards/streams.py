@@ -1,6 +1,6 @@
 """Streams and outbox: what waits at the authorities, what flows, and what stands still."""
 
-from dashboards import queries as q
+from dashboards import promql as q
 from dashboards.city import OF
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, counts, figure, lines, rows, words
