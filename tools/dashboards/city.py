@@ -7,14 +7,15 @@ from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, Link, Panel, counts, figure, rows, states, words
 from tellonce.observability import metrics as m
 
-__all__ = ["CITY", "OF", "STATE_WORDS", "TURN_WORDS", "standing"]
+__all__ = ["CITY", "OF", "STATE_WORDS", "THIS_LINE", "THIS_ROW", "TURN_WORDS", "standing"]
 
 STATE_WORDS = words(q.STATES)
 TURN_WORDS = words(q.TURNS, ("green", "blue", "orange", "red"))
 OF = "$department"
 
 _DEPARTMENT = ("department",)
-_THIS_ROW = to("department", "This department", "department=${__data.fields.department}")
+THIS_ROW = to("department", "This department", "department=${__data.fields.department}")
+THIS_LINE = to("department", "This department", "department=${__field.labels.department}")
 
 
 def standing(by: Sequence[str], next_page: Link) -> list[Column]:
@@ -96,15 +97,15 @@ CITY = Page(
             "first on the record's way. Equal means that nothing which was compared differs and that the lag is within "
             "the objective. Worry about what is not equal; a dash stands for a date where there is nothing.",
             _DEPARTMENT,
-            standing(_DEPARTMENT, _THIS_ROW),
-            to=to("department", "One department", "department"),
+            standing(_DEPARTMENT, THIS_ROW),
+            to=to("department", "One department"),
         ),
         states(
             "State of each department over time",
             "The worst state of a department's subscriptions. Worry about a bar that stays coloured.",
-            q.state(OF, _DEPARTMENT),
-            "{{department}}",
+            {"{{department}}": q.state(OF, _DEPARTMENT)},
             shows=STATE_WORDS,
+            each=THIS_LINE,
             to=to("reconciliation", "Reconciliation", "department"),
         ),
     ],

@@ -5,10 +5,12 @@ Each says what it shows, in which unit, when to worry, and where to look next; w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, table, text, timeseries
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
@@ -34,6 +36,7 @@ DATASOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="tellonce-promet
 GREEN_TO_RED = ("green", "yellow", "orange", "purple", "red")
 
 Panel = stat.Panel | timeseries.Panel | statetimeline.Panel | table.Panel | text.Panel
+_OverTime = TypeVar("_OverTime", timeseries.Panel, statetimeline.Panel)
 Mappings = Sequence[dashboard.ValueMapping]
 
 _UNKNOWN = dashboard.SpecialValueMap(
@@ -108,8 +111,8 @@ def figure(title: str, says: str, query: str, *, to: Link, unit: str = "none", s
     )
 
 
-def lines(title: str, says: str, queries: Mapping[str, str], *, unit: str, to: Link, span: int = 12) -> Panel:
-    """Gives lines over time; `queries` by how their legend is written."""
+def lines(title: str, says: str, queries: Mapping[str, str], *, unit: str, to: Link, each: Link | None = None) -> Panel:
+    """Gives lines over time; `queries` by how their legend is written, `each` is the link of a single line."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -128,22 +131,22 @@ def lines(title: str, says: str, queries: Mapping[str, str], *, unit: str, to: L
         )
         .tooltip(common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI))
         .links([_link(to)])
+        .data_links(_links(each))
         .height(8)
-        .span(span)
+        .span(12)
     )
-    for ref, (legend, query) in zip("ABCDEFGH", queries.items(), strict=False):
-        panel.with_target(_query(query, ref).range().legend_format(legend))
-    return panel
+    return _with_ranges(panel, queries)
 
 
-def states(title: str, says: str, query: str, legend: str, *, shows: Mappings, to: Link) -> Panel:
-    """Gives a bar over time for each label set, in the colours and words of its states."""
-    return (
+def states(
+    title: str, says: str, queries: Mapping[str, str], *, shows: Mappings, to: Link, each: Link | None = None
+) -> Panel:
+    """Gives a bar over time for each label set, in the colours and words of its states; see `lines`."""
+    panel = (
         statetimeline.Panel()
         .title(title)
         .description(says)
         .datasource(DATASOURCE)
-        .with_target(_query(query, "A").range().legend_format(legend))
         .unit("none")
         .mappings(list(shows))
         .no_value("unknown")
@@ -151,9 +154,11 @@ def states(title: str, says: str, query: str, legend: str, *, shows: Mappings, t
         .merge_values(merge_values=True)
         .show_value(common.VisibilityMode.AUTO)
         .links([_link(to)])
+        .data_links(_links(each))
         .height(14)
         .span(24)
     )
+    return _with_ranges(panel, queries)
 
 
 @dataclass(slots=True)
@@ -235,6 +240,16 @@ def _shown(column: Column) -> _Override:
 
 def _query(expression: str, ref: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().expr(expression).ref_id(ref).datasource(DATASOURCE)
+
+
+def _with_ranges(panel: _OverTime, queries: Mapping[str, str]) -> _OverTime:
+    for ref, (legend, query) in zip("ABCDEFGH"[: len(queries)], queries.items(), strict=True):
+        panel.with_target(_query(query, ref).range().legend_format(legend))
+    return panel
+
+
+def _links(each: Link | None) -> list[Builder[dashboard.DashboardLink]]:
+    return [] if each is None else [_link(each)]
 
 
 def _link(to: Link) -> builders.DashboardLink:

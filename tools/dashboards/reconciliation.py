@@ -1,7 +1,7 @@
 """Reconciliation: what was compared, what differs and since when, and what became of the repairs."""
 
 from dashboards import promql as q
-from dashboards.city import OF
+from dashboards.city import OF, THIS_LINE, THIS_ROW
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import GREEN_TO_RED, Column, Panel, counts, figure, lines, rows, states, words
 from tellonce.observability import metrics as m
@@ -73,7 +73,7 @@ RECONCILIATION = Page(
                     title="differing records",
                     query=q.told(m.DIVERGENT, **_CHOSEN),
                     shows=counts(),
-                    to=to("department", "This department", "department=${__data.fields.department}"),
+                    to=THIS_ROW,
                 ),
                 Column(
                     title="since",
@@ -87,15 +87,15 @@ RECONCILIATION = Page(
                 Column(title="repairs ordered", query=q.total(m.REPAIRS_ORDERED, **_CHOSEN), unit="short"),
                 Column(title="repairs proved", query=q.total(m.REPAIRS_VERIFIED, **_CHOSEN), unit="short"),
             ],
-            to=to("department", "One department", "department"),
+            to=to("department", "One department"),
         ),
         states(
             "Subscriptions over time",
             "Whether a subscription has records that differ. Worry about a bar that stays coloured.",
-            f"{q.told(m.DIVERGENT, **_CHOSEN)} > bool 0",
-            _PAIR,
+            {_PAIR: f"{q.told(m.DIVERGENT, **_CHOSEN)} > bool 0"},
             shows=words({0: "equal", 1: "differs"}, (GREEN_TO_RED[0], GREEN_TO_RED[-1])),
             to=to("city", "City overview", "department"),
+            each=THIS_LINE,
         ),
         lines(
             "Differing records by kind",
@@ -127,7 +127,7 @@ RECONCILIATION = Page(
                 "{{department}} proved": q.recently(m.REPAIRS_VERIFIED, ("department",), **_CHOSEN),
             },
             unit="short",
-            to=to("department", "One department", "department"),
+            to=to("department", "One department"),
         ),
     ],
 )

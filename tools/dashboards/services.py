@@ -1,6 +1,7 @@
 """The services: which run, on what, whether they turn or wait, and when they last swept their tables."""
 
 from dashboards import promql as q
+from dashboards.city import THIS_ROW
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, figure, lines, rows, states, words
 from tellonce.observability import metrics as m
@@ -13,7 +14,6 @@ _WITH_SCHEMAS = f"{q.pick(m.BUILD, **_CHOSEN)} unless {q.pick(m.BUILD, schemas='
 _LEGEND = "{{department}} {{service}}"
 _PAUSED = words({0: "works", 1: "waits"}, ("green", "orange"))
 _CITY = to("city", "City overview")
-_THIS_ROW = to("department", "This department", "department=${__data.fields.department}")
 
 SERVICES = Page(
     name="services",
@@ -77,7 +77,7 @@ SERVICES = Page(
                     title="last turn",
                     query=q.age(m.TURN_TIMESTAMP, _SERVICE, **_CHOSEN),
                     unit="s",
-                    to=_THIS_ROW,
+                    to=THIS_ROW,
                 ),
                 Column(
                     title="waits",
@@ -101,8 +101,7 @@ SERVICES = Page(
         states(
             "Waiting over time",
             f"{m.PAUSED.help} Worry when {m.PAUSED.worry}.",
-            f"min by (service, department) ({q.pick(m.PAUSED, **_CHOSEN)})",
-            _LEGEND,
+            {_LEGEND: f"min by (service, department) ({q.pick(m.PAUSED, **_CHOSEN)})"},
             shows=_PAUSED,
             to=runbook("TelloncePaused"),
         ),

@@ -1,7 +1,7 @@
 """Streams and outbox: what waits at the authorities, what flows, and what stands still."""
 
 from dashboards import promql as q
-from dashboards.city import OF
+from dashboards.city import OF, THIS_LINE
 from dashboards.page import Page, Variable, runbook, to
 from dashboards.panels import Column, counts, figure, lines, rows, words
 from tellonce.observability import metrics as m
@@ -111,6 +111,7 @@ STREAMS = Page(
             "Events that the departments have applied. Worry when it stands still while events are published.",
             {"{{department}}": q.per_second(m.CONSUMED, ("department",), outcome="applied")},
             unit="ops",
+            each=THIS_LINE,
             to=to("city", "City overview"),
         ),
         lines(
@@ -118,6 +119,7 @@ STREAMS = Page(
             f"{m.LAG_RECORDS.help} Worry when {m.LAG_RECORDS.worry}.",
             {_PAIR: q.known_sum(m.LAG_RECORDS)},
             unit="short",
+            each=THIS_LINE,
             to=runbook("TellonceBehind"),
         ),
         lines(
@@ -125,6 +127,7 @@ STREAMS = Page(
             f"{m.MISSING_SEQUENCES.help} Worry when {m.MISSING_SEQUENCES.worry}.",
             {_PAIR: q.told(m.MISSING_SEQUENCES)},
             unit="short",
+            each=THIS_LINE,
             to=to("city", "City overview"),
         ),
     ],
