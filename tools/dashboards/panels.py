@@ -155,7 +155,7 @@ def states(
         .show_value(common.VisibilityMode.AUTO)
         .links([_link(to)])
         .data_links(_links(each))
-        .height(14)
+        .height(18)
         .span(24)
     )
     return _with_ranges(panel, queries)
