@@ -18,11 +18,11 @@ __all__ = ["NETWORK_SECONDS", "KafkaChecks"]
 NETWORK_SECONDS = {
     "broker name": 1.0,
     "broker port": 1.0,
-    "broker login": 2.0,
+    "broker login": 2.5,
     "broker addresses": 1.0,
-    "topics": 1.5,
-    "topic settings": 1.0,
-    "groups": 1.0,
+    "topics": 2.0,
+    "topic settings": 2.0,
+    "groups": 2.0,
 }
 """The longest that each step waits, for all of its addresses together."""
 
