@@ -33,7 +33,7 @@ def test_without_a_department_only_what_needs_none_is_looked_at(given: dict[str,
 
 def test_software_that_is_too_old_is_told(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """An old client would ignore settings on which a guarantee rests."""
-    monkeypatch.setattr(host.confluent_kafka, "version", lambda: "2.5.0")
+    monkeypatch.setattr("tellonce.cli.doctor.host.confluent_kafka.version", lambda: "2.5.0")
     monkeypatch.setattr(host, "LEAST_PYTHON", (9, 9))
 
     found = look(given)
