@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from tellonce.cli.doctor.checks import Finding, State
 from tellonce.cli.doctor.examination import examine
-from tellonce.cli.doctor.probes import Listener, Probes, real_probes
+from tellonce.cli.doctor.probes import Budget, Listener, Probes, real_probes
 from tellonce.cli.settings import Settings
 from tellonce.kafka.admin import Absence, ClusterFacts, Metadata, TopicFacts
 from tellonce.kafka.settings import KafkaSettings
@@ -136,7 +136,9 @@ def look(
 ) -> dict[str, Finding]:
     """The findings by check."""
     probes = (world or World()).probes()
-    return {one.name: one.finding for one in examine(lambda: Settings.model_validate(given), department, probes)}
+    return {
+        one.name: one.finding for one in examine(lambda: Settings.model_validate(given), department, probes, Budget(60))
+    }
 
 
 def states(found: Mapping[str, Finding], state: State) -> set[str]:

@@ -95,6 +95,12 @@ def test_no_step_is_given_more_than_what_is_left() -> None:
         budget.limit(2.0)
 
 
+def test_a_slow_start_leaves_the_network_less() -> None:
+    """What the start took is no longer there for the network, but for what healthy servers need."""
+    assert Budget.after_start(5.0).limit(60.0) <= 3.5
+    assert 2.5 < Budget.after_start(60.0).limit(60.0) <= 3.0
+
+
 def test_work_that_fails_or_hangs_ends_within_its_limit() -> None:
     """A look-up of a name cannot be ended, so it is left behind."""
     with pytest.raises(ZeroDivisionError):

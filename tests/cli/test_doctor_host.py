@@ -12,6 +12,7 @@ from tellonce.cli.doctor import host
 from tellonce.cli.doctor.checks import State
 from tellonce.cli.doctor.examination import examine
 from tellonce.cli.doctor.host import LEAST_CLIENT
+from tellonce.cli.doctor.probes import Budget
 from tellonce.cli.settings import load_settings
 
 
@@ -94,7 +95,7 @@ def test_wrong_settings_are_the_first_failure(monkeypatch: pytest.MonkeyPatch) -
     """Without settings nothing else can be looked at, and the variable is named."""
     monkeypatch.setenv("TELLONCE_DATABASE_ULR", "hunter2")
 
-    found = {one.name: one.finding for one in examine(load_settings, DEPARTMENT, World().probes())}
+    found = {one.name: one.finding for one in examine(load_settings, DEPARTMENT, World().probes(), Budget(60))}
 
     assert_finding(found["settings"], State.FAIL, "TELLONCE_DATABASE_ULR is no setting", "TELLONCE_DATABASE_ULR")
     assert states(found, State.OK) == {"python", "kafka client"}

@@ -113,6 +113,14 @@ def test_topic_that_the_contract_does_not_name_is_refused() -> None:
     assert "did you mean citizen.identity" in str(refused.exception)
 
 
+@pytest.mark.usefixtures("broker")
+def test_time_ago_is_taken_for_no_option() -> None:
+    """`-15x` reaches the sentence that says what may be given, though it begins with a dash."""
+    refused = CliRunner().invoke(app, ["tail", VIEW, "--from", "-15x"])
+
+    assert "found '-15x'" in str(refused.exception)
+
+
 def test_interrupt_ends_it_with_its_code_and_no_traceback(write: Write, event: bytes) -> None:
     """Ctrl-C is how a person ends it; what was read until then is shown, and what comes now is shown at once."""
     write(TOPIC, [event])

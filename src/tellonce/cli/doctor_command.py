@@ -1,5 +1,6 @@
 """The command that looks at everything a department needs, and says what mends what is wrong."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,14 +30,16 @@ def doctor(department: MaybeDepartment = None, env_file: EnvFile = None, as_json
     """Check this host from Python to the database, in order; changes nothing and is done within 10 s."""
     from tellonce.cli.doctor.checks import exit_code_of
     from tellonce.cli.doctor.examination import examine
-    from tellonce.cli.doctor.probes import real_probes
+    from tellonce.cli.doctor.probes import Budget, real_probes
     from tellonce.cli.settings import load_settings
     from tellonce.observability.logs import configure_logs
     from tellonce.observability.tables import say, show_json, show_table
 
     # What the Kafka client says of its connection is told by the check, in one sentence.
     configure_logs("text", "critical")
-    results = examine(lambda: load_settings(env_file), department, real_probes())
+    results = examine(
+        lambda: load_settings(env_file), department, real_probes(), Budget.after_start(time.process_time())
+    )
     counts = {state: sum(one.finding.state.value == state for one in results) for state in _SIGNS}
     if as_json:
         show_json({"format": 1, "department": department, "counts": counts, "checks": [_row(one) for one in results]})

@@ -127,8 +127,7 @@ def render_json(line: Line) -> str:
         **line.facts,
         **({} if line.fields is None else {"fields": line.fields}),
     }
-    # JSON leaves DEL as it is.
-    return json.dumps(document, ensure_ascii=True).replace("\x7f", "\\u007f")
+    return json.dumps(document, ensure_ascii=True)
 
 
 def render_text(line: Line) -> str:

@@ -128,7 +128,7 @@ class Admin:
         return Metadata(
             topics=frozenset(found.topics),
             has_controller=found.controller_id in found.brokers,
-            brokers=tuple(f"{one.host}:{one.port}" for _, one in sorted(found.brokers.items())),
+            brokers=tuple(_address(str(one.host), int(one.port or 0)) for _, one in sorted(found.brokers.items())),
         )
 
     def cluster(self, timeout: float = _REQUEST_SECONDS) -> ClusterFacts:
@@ -280,6 +280,10 @@ class Admin:
             # confluent-kafka checks some arguments itself, such as a principal without its kind.
             message = f"could not {doing}: {error}"
             raise ConfigurationError(message, **facts) from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _names(operations: Iterable[AclOperation] | None) -> frozenset[str]:

@@ -11,7 +11,7 @@ from tellonce.observability.unforeseen import describe
 __all__ = ["Check", "Finding", "Result", "State", "exit_code_of", "fail", "joined", "ok", "run_checks", "warn"]
 
 _MOST_TOLD = 3
-_NAMED_REMEDY = re.compile(r"`(?P<command>tellonce [^`]+)`|(?P<chmod>chmod 600 \S+)|(?P<setting>TELLONCE_[A-Z_]+)")
+_NAMED_REMEDY = re.compile(r"`(?P<command>tellonce [^`]+)`|(?P<chmod>chmod 600 [^\s;]+)|(?P<setting>TELLONCE_[A-Z_]+)")
 
 
 class State(StrEnum):

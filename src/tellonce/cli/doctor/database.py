@@ -23,7 +23,7 @@ from tellonce.storage.postgres_catalog import quoted, quoted_table
 
 __all__ = ["DATABASE_SECONDS", "MOST_CLOCK_MS", "DatabaseChecks"]
 
-DATABASE_SECONDS = {"database": 2.5, "query": 2.0, "metrics port": 0.5}
+DATABASE_SECONDS = {"database": 2.0, "query": 2.0, "metrics port": 0.5}
 """The longest that connecting, each further check, and a look at a port may take."""
 
 MOST_CLOCK_MS = 5_000

@@ -17,14 +17,11 @@ _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)\S*@")
 _IN_QUERY = re.compile(r"(password=)[^&\s]+")
 
 
-def examine(
-    load: Callable[[], Settings], department: str | None, probes: Probes, budget: Budget | None = None
-) -> tuple[Result, ...]:
+def examine(load: Callable[[], Settings], department: str | None, probes: Probes, budget: Budget) -> tuple[Result, ...]:
     """Gives the results for a department's host, or of what needs no department; changes nothing.
 
     `load` gives the settings, or raises ConfigurationError, which is a finding like any other.
     """
-    budget = budget or Budget()
     host = Host(load, department)
     checks = [*host.checks(), *KafkaChecks(host, probes, budget).checks()]
     database = DatabaseChecks(host, probes, budget)

@@ -18,7 +18,7 @@ __all__ = ["NETWORK_SECONDS", "KafkaChecks"]
 NETWORK_SECONDS = {
     "broker name": 1.0,
     "broker port": 1.0,
-    "broker login": 2.5,
+    "broker login": 2.0,
     "broker addresses": 1.0,
     "topics": 2.0,
     "topic settings": 2.0,

@@ -21,8 +21,10 @@ from tellonce.storage.database import open_database
 
 __all__ = ["TOTAL_SECONDS", "Broker", "Budget", "Listener", "Probes", "real_probes", "within"]
 
-TOTAL_SECONDS = 5.5
-"""All that the network may take together: the command's start and own work take up to 4 s, and it has 10 s."""
+TOTAL_SECONDS = 8.5
+"""What the command may take with its start, of the 10 s that it has; its own work needs the rest."""
+
+_LEAST_NETWORK_SECONDS = 3.0
 
 _LEAST_SECONDS = 0.2
 _POLL_SECONDS = 0.05
@@ -36,9 +38,14 @@ T = TypeVar("T")
 class Budget:
     """Seconds that are left for the network; each step is given a limit of its own, and never more than is left."""
 
-    def __init__(self, total_seconds: float = TOTAL_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._end = monotonic() + total_seconds
+
+    @classmethod
+    def after_start(cls, cpu_seconds: float) -> "Budget":
+        """Gives what a program that has computed for so long since its start may still spend: 3 s in any case."""
+        return cls(max(TOTAL_SECONDS - cpu_seconds, _LEAST_NETWORK_SECONDS))
 
     def limit(self, seconds: float) -> float:
         """Gives how long a step may take.
