@@ -235,7 +235,7 @@ def test_rights_of_a_user_are_told_one_by_one(kafka_city: City, secure_kafka: Ka
     found = look(city, fund, settings)
 
     assert failed(nothing) == {"rights"}
-    assert "read " in nothing["rights"].sentence
+    assert f"may not read {city.topic}" in nothing["rights"].sentence
     assert nothing["rights"].remedy == "tellonce topics apply"
     assert found["rights"].state is found["topics"].state is State.OK
     assert "their settings are not shown" in found["topics"].sentence
