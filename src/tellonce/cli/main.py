@@ -5,7 +5,14 @@ import sys
 import typer
 
 from tellonce import __version__
-from tellonce.cli import contract_commands, demo_commands, department_commands, reconcile_commands
+from tellonce.cli import (
+    contract_commands,
+    demo_commands,
+    department_commands,
+    doctor_command,
+    reconcile_commands,
+    tail_command,
+)
 from tellonce.model.errors import TellonceError
 from tellonce.observability.tables import say
 from tellonce.observability.unforeseen import Facts, describe, lines_of, tell_stray_errors
@@ -19,7 +26,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (contract_commands, department_commands, reconcile_commands, demo_commands):
+for commands in (
+    contract_commands,
+    department_commands,
+    reconcile_commands,
+    doctor_command,
+    tail_command,
+    demo_commands,
+):
     commands.register(app)
 
 

@@ -66,10 +66,14 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """What any client learns first: the topics that this user may see, and whether the cluster names a controller."""
+    """What any client learns first: the topics that this user may see, and whether the cluster names a controller.
+
+    `brokers` are the addresses, `host:port`, that the cluster tells clients to connect to.
+    """
 
     topics: frozenset[str]
     has_controller: bool
+    brokers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -124,6 +128,7 @@ class Admin:
         return Metadata(
             topics=frozenset(found.topics),
             has_controller=found.controller_id in found.brokers,
+            brokers=tuple(_address(str(one.host), int(one.port or 0)) for _, one in sorted(found.brokers.items())),
         )
 
     def cluster(self, timeout: float = _REQUEST_SECONDS) -> ClusterFacts:
@@ -173,12 +178,21 @@ class Admin:
             )
         return facts
 
-    def topic_settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    def group_operations(self, group: str, timeout: float = _REQUEST_SECONDS) -> frozenset[str]:
+        """Gives what this user may do with a consumer group, be it there or not; without any right it is refused."""
+        asked = self._client.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=timeout
+        )
+        answer = self._ask(asked[group], f"look up consumer group {group}")
+        # As of a topic: a broker that tells nothing has no authorizer of this kind.
+        return _EVERY_OPERATION if answer.authorized_operations is None else _names(answer.authorized_operations)
+
+    def topic_settings(self, names: Iterable[str], timeout: float = _REQUEST_SECONDS) -> dict[str, dict[str, str]]:
         """Gives each topic's settings in force, the broker's defaults among them."""
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         if not resources:
             return {}
-        asked = self._client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
+        asked = self._client.describe_configs(resources, request_timeout=timeout)
         found: dict[str, dict[str, str]] = {}
         for resource, future in asked.items():
             entries = self._ask(future, f"read the settings of topic {resource.name}", topic=resource.name)
@@ -266,6 +280,10 @@ class Admin:
             # confluent-kafka checks some arguments itself, such as a principal without its kind.
             message = f"could not {doing}: {error}"
             raise ConfigurationError(message, **facts) from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _names(operations: Iterable[AclOperation] | None) -> frozenset[str]:

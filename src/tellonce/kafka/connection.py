@@ -9,7 +9,7 @@ from tellonce.kafka.admin import Absence, Admin, Metadata, TopicFacts
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, RetryableError
 
-__all__ = ["Symptoms", "check_connection", "diagnose"]
+__all__ = ["Symptoms", "check_connection", "diagnose", "first_answer"]
 
 _REFUSED_SECONDS = 2.0
 _FIRST_TRY_SECONDS = 0.5
@@ -46,6 +46,25 @@ class Symptoms:
         return any(all(part.lower() in text.lower() for part in parts) for text in texts)
 
 
+def first_answer(settings: KafkaSettings, client_id: str) -> tuple[Admin, Metadata, Symptoms]:
+    """Gives a connection that a broker has answered, with its metadata and what the client has said meanwhile.
+
+    Only one broker was talked to; the others, and the addresses that it names, may be out of reach still.
+
+    Raises:
+        RetryableError: no broker answered within `connect_timeout_seconds`; the message says what is most likely wrong.
+        ConfigurationError: librdkafka refuses a setting.
+    """
+    symptoms = Symptoms()
+    admin = Admin(
+        settings,
+        client_id,
+        on_error=lambda error: symptoms.errors.append((error.name(), error.str())),
+        on_line=symptoms.lines.append,
+    )
+    return admin, _metadata(admin, settings, symptoms, time.monotonic() + settings.connect_timeout_seconds), symptoms
+
+
 def check_connection(
     settings: KafkaSettings,
     topics: Iterable[str] | None = None,
@@ -64,15 +83,8 @@ def check_connection(
         RetryableError: no broker answered; the message says what is most likely wrong.
         ConfigurationError: a topic is missing or closed to this user, or librdkafka refuses a setting.
     """
-    symptoms = Symptoms()
     deadline = time.monotonic() + settings.connect_timeout_seconds
-    admin = Admin(
-        settings,
-        client_id,
-        on_error=lambda error: symptoms.errors.append((error.name(), error.str())),
-        on_line=symptoms.lines.append,
-    )
-    metadata = _metadata(admin, settings, symptoms, deadline)
+    admin, metadata, symptoms = first_answer(settings, client_id)
     rights = (("READ", "read", set(reads)), ("WRITE", "write", set(writes)))
     names = sorted({*(topics or ()), *rights[0][2], *rights[1][2]})
     if not metadata.has_controller:

@@ -43,13 +43,13 @@ def own_table_name(dialect_name: str, name: str) -> str:
     return f"{OWN_SCHEMA}.{name}" if dialect_name == "postgresql" else f"{OWN_SCHEMA}_{name}"
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) -> Engine:
     """Gives an engine for a department's database; nothing is connected yet.
 
     SQLite: every transaction that writes begins with BEGIN IMMEDIATE, waits up to 10 s for another writer, and is
     flushed with `synchronous=EXTRA`, which lost nothing in either journal mode; the journal mode stays as it is.
     PostgreSQL: sessions speak UTF-8 and UTC, and an idle transaction is ended after a minute, so that a paused process
-    does not hold up its successor.
+    does not hold up its successor. Connecting takes `connect_seconds` at most, from 2 up, at each address of the host.
 
     Raises:
         ConfigurationError: the URL is of no database that is bound today.
@@ -64,7 +64,7 @@ def open_database(url: str) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             connect_args={
-                "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+                "connect_timeout": connect_seconds,
                 "options": " ".join(f"-c {setting}" for setting in _POSTGRES_SETTINGS),
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,

@@ -1,0 +1,46 @@
+"""The host of the doctor's tests, and logs that outlive no test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from cli.planting import DEPARTMENT, ROOT
+from tellonce.declare import load_source
+from tellonce.demo.tables import create_and_fill
+from tellonce.keyring import new_view_keys
+from tellonce.storage.capture import install
+from tellonce.storage.database import open_database
+from tellonce.storage.own_schema import create_own_schema
+from tellonce.topology import load_topology
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that a test calls sends the logs to the standard error of then, which is closed after the test."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> dict[str, Any]:
+    """The settings of a host on which all is well."""
+    for view in load_topology(ROOT / "topology.yaml").views():
+        new_view_keys(tmp_path / "keys", view.name)
+    url = f"sqlite:///{tmp_path / 'department.db'}"
+    engine = open_database(url)
+    create_and_fill(engine, DEPARTMENT, {})
+    create_own_schema(engine)
+    install(engine, load_source(ROOT / "producers", DEPARTMENT))
+    engine.dispose()
+    parts = {name: ROOT / name for name in ("schemas", "producers", "consumers")}
+    kafka_settings = {"bootstrap_servers": "kafka.example:9092", "security_protocol": "ssl"}
+    return {
+        **parts,
+        "topology": ROOT / "topology.yaml",
+        "keys": tmp_path / "keys",
+        "database_url": url,
+        "kafka": kafka_settings,
+    }
