@@ -1,17 +1,20 @@
 """What an operator reads from the services' metrics is what is so."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
 
 import pytest
 from prometheus_client.metrics_core import Metric
+from structlog.testing import capture_logs
 
 from contract.city import City, MakeCity, drive
 from contract.forms import id_number
 from tellonce.apply.applier import Applier
-from tellonce.cli.watching import Monitor
+from tellonce.cli.monitor import Monitor
+from tellonce.cli.watching import ApplierWatch
 from tellonce.cli.wiring import open_applier, open_reconciler, open_relay
 
 Read = dict[tuple[str, ...], float]
@@ -189,3 +192,31 @@ def test_reconciler_tells_states_divergences_and_repairs(make_city: MakeCity) ->
 def _refreshed(monitor: Monitor) -> Iterator[Metric]:
     monitor.watch.refresh()
     yield from monitor.meters.registry.collect()
+
+
+def test_subscription_that_is_late_is_told_once(city: City) -> None:
+    """An applier that is behind for longer than its subscription allows says so, and says when it no longer is."""
+    city.begin_epoch()
+    city.publish()
+    with watched(city, city.names.clinic) as (applier, monitor):
+        drive(applier)
+        read(monitor, "tellonce_lag_seconds")
+        city.add(*range(1, 6))
+        city.publish()
+        assert isinstance(monitor.watch, ApplierWatch)
+        ahead = [0.0]
+        with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+            patch.setattr(monitor.watch, "_monotonic", lambda: time.monotonic() + ahead[0])
+            patch.setattr(applier, "_apply", lambda: False)
+            drive(applier, until=lambda: read(monitor, "tellonce_lag_records")[()] >= 5)
+            ahead[0] = 1e6
+            monitor.watch.refresh()
+            monitor.watch.refresh()
+            patch.undo()
+            drive(applier)
+            monitor.watch.refresh()
+
+        told = [line for line in logs if line["event"].startswith("subscription_")]
+        assert [line["event"] for line in told] == ["subscription_late", "subscription_caught_up"]
+        # Markers count among the messages that it has not applied.
+        assert (told[0]["department"], told[0]["records"] >= 5) == (city.names.clinic, True)

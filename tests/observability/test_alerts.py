@@ -73,12 +73,9 @@ def outcomes(parked: int, of: int, minutes: int) -> dict[str, str]:
 
 def every_service(values: str) -> dict[str, str]:
     """A sign of life of every service of the city."""
-    names = [("relay", name) for name in TOPOLOGY.departments if TOPOLOGY.published_by(name)]
-    names += [("applier", name) for name in TOPOLOGY.departments if TOPOLOGY.subscribed_by(name)]
-    names.append(("reconciler", "reconciler"))
     return {
         f'{m.TURN_TIMESTAMP.name}{{service="{service}", department="{department}"}}': values
-        for service, department in names
+        for service, department in m.services_of(TOPOLOGY)
     }
 
 
@@ -89,6 +86,7 @@ PARKED = f'{m.PARKED.name}{{{FUND}, reason="cannot_hold"}}'
 KEPT_BACK = f'{m.UNPUBLISHED.name}{{department="public-security", view="citizen.identity"}}'
 STOPPED = f'{m.STOPPED_STREAMS.name}{{service="applier", {FUND}}}'
 PAUSED, TURN = m.PAUSED.name, f"{m.TURN_TIMESTAMP.name}{{{RELAY}}}"
+HEARD = f"{m.HEARD_TIMESTAMP.name}{{{RELAY}}}"
 LEASE_OF_A, LEASE_OF_B = (f'{m.LEASE.name}{{department="d", instance="{each}"}}' for each in "ab")
 OLDEST = f"{m.DIVERGENCE_OLDEST.name}{{{FUND}}}"
 UNKNOWN = f'{m.STREAMS.name}{{{FUND}, state="unknown"}}'
@@ -121,6 +119,11 @@ CASES: Mapping[str, Sequence[Case]] = {
         silent(12, **{f'{PAUSED}{{{RELAY}, instance="a"}}': "1x20", f'{PAUSED}{{{RELAY}, instance="b"}}': "0x20"}),
     ],
     "TellonceHangs": [fires(9, **{TURN: "0x20"}), silent(9, **{TURN: "0+60x20"})],
+    "TellonceSilent": [
+        fires(9, **{HEARD: "0x20"}),
+        silent(9, **{HEARD: "0+60x20"}),
+        silent(9, **{HEARD: NAN}),
+    ],
     "TellonceNoRelay": [
         fires(7, **{LEASE_OF_A: "0x9"}),
         fires(7, **{LEASE_OF_A: "1x9", LEASE_OF_B: "1x9"}),

@@ -11,10 +11,13 @@ from tellonce.topology.topics import (
     EVIDENCE,
     INQUIRIES,
     MARKS,
+    OPERATOR,
     ORDERS,
+    RECONCILER,
     answers,
     attestations,
     group_of,
+    heartbeats,
 )
 
 Edit = Callable[[str, str], str]
@@ -55,6 +58,7 @@ def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None
         *(MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE),
         *(attestations(slug) for slug in SUBSCRIBERS),
         *(answers(slug) for slug in DEPARTMENTS),
+        *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
     }
     assert len(names) == len(set(names))
 
@@ -70,6 +74,7 @@ def test_control_topics_have_the_agreed_names() -> None:
     ]
     assert attestations("healthcare") == "tellonce.attestations.healthcare"
     assert answers("healthcare") == "tellonce.answers.healthcare"
+    assert heartbeats("healthcare") == "tellonce.heartbeats.healthcare"
     assert group_of("healthcare") == "tellonce.healthcare"
 
 
@@ -112,6 +117,15 @@ def test_divergences_are_compacted(topology: Topology) -> None:
     assert the_topic(topology, DIVERGENCES).configs == {"cleanup.policy": "compact"}
 
 
+def test_heartbeats_are_compacted_soon(topology: Topology) -> None:
+    """Whoever asks how things stand reads a few hundred messages of a department, however long it has run."""
+    spec = the_topic(topology, heartbeats("healthcare"))
+
+    assert spec.cleanup_policy == spec.configs["cleanup.policy"] == "compact"
+    assert int(spec.configs["segment.ms"]) <= 10 * 60_000
+    assert (spec.writers, set(spec.readers)) == (("healthcare",), {RECONCILER, OPERATOR})
+
+
 def test_control_topics_have_one_partition(topology: Topology) -> None:
     """One partition keeps the statements of all departments about a stream in one order."""
     assert {spec.partitions for spec in topics_of(topology) if spec.name.startswith("tellonce.")} == {1}
@@ -129,7 +143,10 @@ def test_rights_of_a_department_that_only_subscribes(topology: Topology) -> None
     """A subscriber reads its views and the inquiries, and writes only its own statements, orders and evidence."""
     assert allowed(topology, "social-security") == {
         "READ": {"citizen.identity.v1", INQUIRIES},
-        "WRITE": {attestations("social-security"), answers("social-security"), ORDERS, EVIDENCE},
+        "WRITE": {
+            *(attestations("social-security"), answers("social-security"), heartbeats("social-security")),
+            *(ORDERS, EVIDENCE),
+        },
         "DESCRIBE": set(),
     }
 
@@ -138,7 +155,7 @@ def test_rights_of_a_department_that_only_publishes(topology: Topology) -> None:
     """An authority writes its views, marks, answers and evidence, and reads orders, inquiries and its own views."""
     assert allowed(topology, "civil-affairs") == {
         "READ": {"marriage.status.v1", INQUIRIES, ORDERS},
-        "WRITE": {"marriage.status.v1", MARKS, answers("civil-affairs"), EVIDENCE},
+        "WRITE": {"marriage.status.v1", MARKS, answers("civil-affairs"), heartbeats("civil-affairs"), EVIDENCE},
         "DESCRIBE": set(),
     }
 
@@ -150,8 +167,9 @@ def test_rights_of_the_reconciler(topology: Topology) -> None:
             *(MARKS, DIVERGENCES, EVIDENCE),
             *(attestations(slug) for slug in SUBSCRIBERS),
             *(answers(slug) for slug in DEPARTMENTS),
+            *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
         },
-        "WRITE": {INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE},
+        "WRITE": {INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, heartbeats(RECONCILER)},
         "DESCRIBE": set(),
     }
 
@@ -159,7 +177,11 @@ def test_rights_of_the_reconciler(topology: Topology) -> None:
 def test_rights_of_operators(topology: Topology) -> None:
     """Operators read states, order and decide, and see of views no more than how far they have come."""
     assert allowed(topology, "operator") == {
-        "READ": {MARKS, DIVERGENCES, *(attestations(slug) for slug in SUBSCRIBERS)},
+        "READ": {
+            *(MARKS, DIVERGENCES),
+            *(attestations(slug) for slug in SUBSCRIBERS),
+            *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
+        },
         "WRITE": {ORDERS, DIVERGENCES},
         "DESCRIBE": {"citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"},
     }

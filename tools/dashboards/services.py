@@ -69,8 +69,9 @@ SERVICES = Page(
         ),
         rows(
             "Services",
-            "Each service by how long ago its loop turned, and whether it waits for its database or the broker. "
-            f"Worry when a turn is minutes ago, or {m.PAUSED.worry}.",
+            "Each service by how long ago its loop turned, whether it waits for its database or the broker, "
+            "and how long ago the reconciler heard of it. "
+            f"Worry when a turn or sign of life is minutes ago, or {m.PAUSED.worry}.",
             _SERVICE,
             [
                 Column(
@@ -84,6 +85,7 @@ SERVICES = Page(
                     query=f"min by (service, department) ({q.pick(m.PAUSED, **_CHOSEN)})",
                     shows=_PAUSED,
                 ),
+                Column(title="heard of", query=q.age(m.HEARD_TIMESTAMP, _SERVICE, **_CHOSEN), unit="s"),
                 Column(title="pauses in an hour", query=q.recently(m.PAUSES, _SERVICE, **_CHOSEN), unit="short"),
                 Column(
                     title="longest turns",

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         ("reread", reread),
         ("relay", relay),
         ("consume", consume),
+        ("unpublished", unpublished),
     ):
         app.command(name)(command)
     app.add_typer(parked_app, name="parked")
@@ -187,6 +188,33 @@ def consume(
         show_json({"format": 1, "views": rows})
     else:
         show_table(f"What {department} would do", rows, empty="nothing was read")
+
+
+def unpublished(
+    department: DepartmentName,
+    show_keys: Annotated[
+        bool, typer.Option("--show-keys", help="Show the authority's own keys of the records, to find their rows.")
+    ] = False,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the records whose newest state this department cannot publish, oldest first."""
+    from tellonce.cli.wiring import authority_of, load_contract
+    from tellonce.publish.unpublished import list_unpublished
+    from tellonce.storage.database import reading
+
+    settings = settings_from(env_file)
+    with ExitStack() as stack:
+        engine = _engine(settings, stack)
+        views = authority_of(settings, load_contract(settings), department, engine).views
+        with reading(engine) as connection:
+            found = [asdict(record) for record in list_unpublished(connection, views)]
+    hidden = () if show_keys else ("record_key",)
+    rows = [{name: value for name, value in row.items() if name not in hidden} for row in found]
+    if as_json:
+        show_json({"format": 1, "unpublished": rows})
+    else:
+        show_table("Unpublished records", rows, empty="every record is published as it is")
 
 
 def _engine(settings: Settings, stack: ExitStack) -> "Engine":

@@ -11,6 +11,7 @@ from tellonce.cli import (
     department_commands,
     doctor_command,
     reconcile_commands,
+    status_command,
     tail_command,
 )
 from tellonce.model.errors import TellonceError
@@ -30,6 +31,7 @@ for commands in (
     contract_commands,
     department_commands,
     reconcile_commands,
+    status_command,
     doctor_command,
     tail_command,
     demo_commands,

@@ -81,6 +81,11 @@ def reconciler_meters(topology: Topology) -> Meters:
             m.STREAMS: [{**labels, "state": state} for labels in of_view for state in states],
             m.DIVERGENT: [{**labels, "kind": kind} for labels in of_view for kind in kinds],
             m.DIVERGENCE_OLDEST: of_view,
+            m.HEARD_TIMESTAMP: [
+                {"service": service.value, "department": department}
+                for service, department in m.services_of(topology)
+                if service is not m.Service.RECONCILER
+            ],
             m.MARK_TIMESTAMP: of_view,
             m.ATTESTATION_TIMESTAMP: of_view,
             m.REPAIRS_ORDERED: of_view,

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 import structlog
 import typer
 
+from tellonce.cli.monitor import Monitor
 from tellonce.cli.settings import Settings
-from tellonce.cli.watching import Monitor
 from tellonce.model.errors import TellonceError
 from tellonce.observability.logs import configure_logs
 from tellonce.observability.unforeseen import Facts, describe, tell_stray_errors

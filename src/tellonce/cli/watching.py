@@ -4,10 +4,7 @@ Deciding code knows nothing of metrics; here they meet.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from sqlalchemy import Engine
@@ -17,12 +14,12 @@ from tellonce.apply.ledger import COUNTED
 from tellonce.apply.plan import Reason
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied
-from tellonce.cli.settings import Settings
+from tellonce.cli.heartbeat import Hearing
+from tellonce.cli.monitor import Monitor
 from tellonce.control.messages import DivergenceEvent, Order
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
-from tellonce.observability.serving import Health, HealthServer
 from tellonce.publish.cycle import Turn
 from tellonce.publish.images import Publication
 from tellonce.publish.relay import Relay
@@ -33,62 +30,9 @@ from tellonce.storage.database import clock_ms, reading
 from tellonce.storage.state import read_authority_views, read_subscribed_states
 from tellonce.topology import Topology
 
-__all__ = [
-    "ApplierWatch",
-    "LoopWatch",
-    "Monitor",
-    "ReconcilerLoop",
-    "ReconcilerWatch",
-    "RelayWatch",
-    "Watch",
-]
+__all__ = ["ApplierWatch", "ReconcilerLoop", "ReconcilerWatch", "RelayWatch"]
 
 _log = structlog.get_logger()
-
-
-REFRESH_SECONDS = 5.0
-"""How often how things stand is read; what a turn returned is counted at once."""
-
-
-class Watch(Protocol):
-    """What knows how a service stands."""
-
-    def refresh(self) -> None:
-        """Reads how things stand, from database and service."""
-        ...
-
-    def paused(self) -> None:
-        """Notes that what was known of the outside is not known any more."""
-        ...
-
-
-class LoopWatch:
-    """The loop of any service: how long its turns take, when it last turned, and whether it waits."""
-
-    def __init__(
-        self, meters: Meters, service: m.Service, department: str, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._meters = meters
-        self._labels = {"service": service.value, "department": department}
-        self._clock = clock
-        self._sweeps = 0
-        meters.set(m.PAUSED, 0, **self._labels)
-
-    def turned(self, seconds: float, *, sweeps: int = 0) -> None:
-        """Notes a turn; `sweeps` is how many whole sweeps the service has finished."""
-        now = self._clock()
-        self._meters.observe(m.TURN_DURATION, seconds, **self._labels)
-        self._meters.set(m.TURN_TIMESTAMP, now, **self._labels)
-        self._meters.set(m.PAUSED, 0, **self._labels)
-        if sweeps != self._sweeps:
-            self._sweeps = sweeps
-            self._meters.set(m.SWEEP_TIMESTAMP, now, **self._labels)
-
-    def paused(self) -> None:
-        """Notes that the service waits for its database or the broker."""
-        self._meters.set(m.TURN_TIMESTAMP, self._clock(), **self._labels)
-        self._meters.set(m.PAUSED, 1, **self._labels)
-        self._meters.count(m.PAUSES, 1, **self._labels)
 
 
 class RelayWatch:
@@ -140,16 +84,19 @@ class ApplierWatch:
         meters: Meters,
         department: str,
         engine: Engine,
-        views: Iterable[str],
+        objectives: Mapping[str, float],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`objectives` gives, by view, within how many seconds a change is to be applied."""
         self._meters = meters
         self._department = department
         self._engine = engine
-        self._views = list(views)
+        self._objectives = objectives
+        self._views = list(objectives)
         self._monotonic = monotonic
         self._at_end = dict.fromkeys(self._views, monotonic())
+        self._late: set[str] = set()
         self.applier: Applier | None = None
 
     def applied(self, view: SubscribedView, applied: Applied) -> None:
@@ -193,14 +140,34 @@ class ApplierWatch:
             labels = {"department": self._department, "view": view}
             self._meters.set(m.LAG_KNOWN, int(records is not None), **labels)
             self._meters.set(m.LAG_RECORDS, records, **labels)
-            self._meters.set(m.LAG_SECONDS, None if records is None else now - self._at_end[view], **labels)
+            seconds = None if records is None else now - self._at_end[view]
+            self._meters.set(m.LAG_SECONDS, seconds, **labels)
+            if seconds is not None and records is not None:
+                self._judge(view, seconds, records)
+
+    def _judge(self, view: str, seconds: float, records: int) -> None:
+        objective = self._objectives[view]
+        if seconds > objective and view not in self._late:
+            self._late.add(view)
+            _log.warning(
+                "subscription_late",
+                department=self._department,
+                view=view,
+                seconds=round(seconds),
+                objective_seconds=objective,
+                records=records,
+            )
+        elif seconds <= objective and view in self._late:
+            self._late.discard(view)
+            _log.info("subscription_caught_up", department=self._department, view=view)
 
 
-class ReconcilerWatch(Watch):
+class ReconcilerWatch:
     """How the city stands, as the reconciler knows it."""
 
-    def __init__(self, meters: Meters, topology: Topology) -> None:
+    def __init__(self, meters: Meters, topology: Topology, hearing: Hearing) -> None:
         self._meters = meters
+        self._hearing = hearing
         self._subscriptions = [
             (department, view.name) for view in topology.views() for department in view.subscriptions
         ]
@@ -223,7 +190,8 @@ class ReconcilerWatch(Watch):
             self._meters.count(metric, amount, department=department, view=view)
 
     def refresh(self) -> None:
-        """Takes the states of all streams, and the divergences that nobody has accepted."""
+        """Takes the states of all streams, the divergences that nobody has accepted, and who gives signs of life."""
+        self._hearing.listen()
         # Until the topics were read nothing is known, and no divergence so far would look like none at all.
         if self.reconciler is None or not self.reconciler.is_loaded:
             return
@@ -253,58 +221,6 @@ class ReconcilerWatch(Watch):
 
     def paused(self) -> None:
         """What it knew stays as old as the pause."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Monitor:
-    """Health and meters of one running service, fed by its loop.
-
-    `is_ready` tells whether all that its work needs is there, and `sweeps` how many whole sweeps it has finished.
-    """
-
-    service: m.Service
-    meters: Meters
-    loop: LoopWatch
-    watch: Watch
-    health: Health
-    is_ready: Callable[[], bool] = lambda: True
-    sweeps: Callable[[], int] = lambda: 0
-    monotonic: Callable[[], float] = time.monotonic
-    _refreshed_at: float = float("-inf")
-
-    def turned(self, seconds: float) -> None:
-        """Notes a turn, and now and then how things stand.
-
-        Raises:
-            RetryableError: the database is away.
-        """
-        self.loop.turned(seconds, sweeps=self.sweeps())
-        self.health.turned(is_ready=self.is_ready())
-        now = self.monotonic()
-        if now - self._refreshed_at >= REFRESH_SECONDS:
-            self._refreshed_at = now
-            self.watch.refresh()
-
-    def paused(self) -> None:
-        """Notes that the service waits for its database or the broker."""
-        self.loop.paused()
-        self.watch.paused()
-        self.health.turned(is_ready=False)
-
-    @contextmanager
-    def served(self, settings: Settings, *, once: bool) -> Generator[None]:
-        """Answers for metrics and health while the block runs; not with `once`, unless a port was given.
-
-        Raises:
-            ConfigurationError: the port is in use.
-        """
-        if once and settings.metrics_port is None:
-            yield
-            return
-        port = m.PORTS[self.service] if settings.metrics_port is None else settings.metrics_port
-        with HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port) as server:
-            _log.info("metrics_served", address=server.address, series=self.meters.series())
-            yield
 
 
 class ReconcilerLoop(Watcher):

@@ -15,29 +15,22 @@ from tellonce.apply.shadow import Shadow
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import FieldSpec
 from tellonce.avro.catalogue import Catalogue
+from tellonce.cli.heartbeat import Hearing
 from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
+from tellonce.cli.monitor import Monitor, make_monitor
 from tellonce.cli.ports import ControlPorts, read_log_ends
 from tellonce.cli.settings import Settings
-from tellonce.cli.watching import (
-    ApplierWatch,
-    LoopWatch,
-    Monitor,
-    ReconcilerLoop,
-    ReconcilerWatch,
-    RelayWatch,
-    Watch,
-)
+from tellonce.cli.watching import ApplierWatch, ReconcilerLoop, ReconcilerWatch, RelayWatch
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
 from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
+from tellonce.kafka.control import ControlReader
 from tellonce.kafka.group import GroupReader, ReadMessage, read_message
 from tellonce.kafka.reading import read_to_end
 from tellonce.keyring import ViewKeys, load_view_keys
 from tellonce.model.errors import ConfigurationError
-from tellonce.observability.meters import Meters
 from tellonce.observability.metrics import RECONCILER_DEPARTMENT, Service
-from tellonce.observability.serving import Health
 from tellonce.publish.cycle import CycleSettings, PublishingCycle
 from tellonce.publish.images import Publication
 from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
@@ -61,9 +54,11 @@ from tellonce.topology.topics import (
     INQUIRIES,
     MARKS,
     ORDERS,
+    RECONCILER,
     answers,
     attestations,
     group_of,
+    heartbeats,
 )
 
 __all__ = [
@@ -219,7 +214,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     check_connection(
         kafka,
         reads=[ORDERS, INQUIRIES, *topics.values()],
-        writes=[MARKS, answers(department), *topics.values()],
+        writes=[MARKS, answers(department), heartbeats(department), *topics.values()],
     )
     check_own_schema(engine, department)
     name = f"tellonce-relay-{department}"
@@ -249,7 +244,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     meters = relay_meters(department, contract.topology)
     watch = RelayWatch(meters, department, engine, authority.publications)
-    monitor = _monitor(settings, Service.RELAY, department, contract.catalogue.fingerprint(), meters, watch)
+    monitor = make_monitor(settings, Service.RELAY, department, contract.catalogue.fingerprint(), meters, watch, stack)
     relay = watch.relay = Relay(
         RelaySettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
@@ -261,19 +256,6 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     stack.callback(relay.close)
     monitor.sweeps = lambda: relay.sweeps
     return relay, monitor
-
-
-def _monitor(
-    settings: Settings, service: Service, department: str, schemas: str, meters: Meters, watch: Watch
-) -> Monitor:
-    meters.tell_build(service.value, department, schemas)
-    return Monitor(
-        service=service,
-        meters=meters,
-        loop=LoopWatch(meters, service, department),
-        watch=watch,
-        health=Health(limit_seconds=settings.health_seconds),
-    )
 
 
 def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple[Applier, Monitor]:
@@ -288,7 +270,11 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     views = subscriber_of(settings, contract, department, engine)
     topics = [view.view.topic for view in views]
     kafka = settings.kafka
-    check_connection(kafka, reads=[INQUIRIES, *topics], writes=[attestations(department), answers(department), ORDERS])
+    check_connection(
+        kafka,
+        reads=[INQUIRIES, *topics],
+        writes=[attestations(department), answers(department), heartbeats(department), ORDERS],
+    )
     check_own_schema(engine, department)
     name = f"tellonce-applier-{department}"
     control = ControlPorts(kafka, name, department, stack)
@@ -310,8 +296,15 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
         )
 
     meters = applier_meters(department, contract.topology)
-    watch = ApplierWatch(meters, department, engine, [view.name for view in views])
-    monitor = _monitor(settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch)
+    watch = ApplierWatch(
+        meters,
+        department,
+        engine,
+        {each.view: float(each.freshness_seconds) for each in contract.topology.subscribed_by(department)},
+    )
+    monitor = make_monitor(
+        settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch, stack
+    )
     applier = watch.applier = Applier(
         ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
@@ -361,15 +354,17 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
         RetryableError: the broker is away.
     """
     topology = load_topology(settings.topology)
+    heard = [heartbeats(department) for department in answer_topics(topology).values()]
     check_connection(
         settings.kafka,
-        reads=[MARKS, DIVERGENCES, *attestation_topics(topology), *answer_topics(topology)],
-        writes=[INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE],
+        reads=[MARKS, DIVERGENCES, *heard, *attestation_topics(topology), *answer_topics(topology)],
+        writes=[INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, heartbeats(RECONCILER)],
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
     meters = reconciler_meters(topology)
-    watch = ReconcilerWatch(meters, topology)
-    monitor = _monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch)
+    reader = stack.enter_context(ControlReader(settings.kafka, f"{RECONCILER}-heartbeats", heard, start="now"))
+    watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, reader))
+    monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, stack)
     wires = stack.enter_context(connect(settings.kafka, topology))
     reconciler = watch.reconciler = Reconciler(core, topology, wires, watcher=ReconcilerLoop(watch, monitor))
     monitor.is_ready = lambda: reconciler.is_loaded

@@ -18,11 +18,13 @@ __all__ = [
     "BucketSum",
     "DivergenceEvent",
     "Evidence",
+    "Heartbeat",
     "Inquiry",
     "Mark",
     "Order",
     "OrderAction",
     "PageEntry",
+    "Reading",
     "decode_message",
     "encode_message",
     "stream_key",
@@ -188,6 +190,31 @@ class Evidence(_Message):
     kind: str
     facts: Mapping[str, str | int | float | None]
     at_ms: int
+
+
+class Reading(BaseModel):
+    """A gauge as a service had it: its labels and its value, None where that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    labels: Mapping[str, str]
+    value: float | None
+
+
+class Heartbeat(_Message):
+    """A service's sign of life, with how things stand there: some of its gauges by name.
+
+    `department` is `reconciler` for the reconciler. `holder` tells processes of one service apart.
+    """
+
+    department: str
+    service: Literal["relay", "applier", "reconciler"]
+    holder: str
+    state: Literal["running", "paused", "stopped"]
+    release: str
+    started_at_ms: int
+    at_ms: int
+    gauges: Mapping[str, tuple[Reading, ...]]
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -131,6 +131,14 @@ ALERTS: tuple[Alert, ...] = (
         description="Its loop has not turned for {{ $value | humanizeDuration }}.",
     ),
     Alert(
+        name="TellonceSilent",
+        expr=f"time() - max by (service, department) ({m.HEARD_TIMESTAMP.name} >= 0) > 120",
+        for_="5m",
+        severity="page",
+        summary="the {{ $labels.service }} of {{ $labels.department }} gives no sign of life",
+        description="The reconciler heard it last {{ $value | humanizeDuration }} ago.",
+    ),
+    Alert(
         name="TellonceNoRelay",
         expr=f"sum by (department) ({m.LEASE.name} >= 0) != 1",
         for_="5m",
@@ -271,11 +279,6 @@ def outbox_alerts(topology: Topology) -> Sequence[Alert]:
 
 def absence_alerts(topology: Topology) -> Sequence[Alert]:
     """Gives an alert for each service of the city that Prometheus does not see at all."""
-    services = [
-        *((m.Service.RELAY, name) for name in topology.departments if topology.published_by(name)),
-        *((m.Service.APPLIER, name) for name in topology.departments if topology.subscribed_by(name)),
-        (m.Service.RECONCILER, m.RECONCILER_DEPARTMENT),
-    ]
     return [
         Alert(
             name="TellonceAbsent",
@@ -286,5 +289,5 @@ def absence_alerts(topology: Topology) -> Sequence[Alert]:
             description="Prometheus has no sign of life of it: it does not run, or it is not scraped.",
             labels={"service": service.value, "department": department},
         )
-        for service, department in services
+        for service, department in m.services_of(topology)
     ]

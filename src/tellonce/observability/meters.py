@@ -12,6 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from tellonce import __version__
+from tellonce.control.messages import Reading
 from tellonce.observability.metrics import BUILD, METRICS, PROPAGATION, Kind, Metric, Service
 
 # When a series began says nothing that its absence before does not, and would double the series.
@@ -130,6 +131,18 @@ class Meters:
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Counts one value of a histogram."""
         self._histograms[metric].labels(**labels).observe(value)
+
+    def readings(self, metrics: Iterable[Metric]) -> dict[str, tuple[Reading, ...]]:
+        """Gives those of these gauges that the service has, by name."""
+        return {
+            metric.name: tuple(
+                Reading(labels=dict(sample.labels), value=None if math.isnan(sample.value) else sample.value)
+                for family in self._gauges[metric].collect()
+                for sample in family.samples
+            )
+            for metric in metrics
+            if metric in self._gauges
+        }
 
     def series(self) -> int:
         """Gives how many series a scrape of this service reads; bounded by the topology."""

@@ -7,8 +7,11 @@ and reasons of the code. No key, no name of a file and no text of an error is ev
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tellonce.topology import Topology
+
 __all__ = [
     "APPLY_BUCKETS",
+    "HEARTBEAT",
     "METRICS",
     "PORTS",
     "PROPAGATION_BUCKETS",
@@ -16,6 +19,7 @@ __all__ = [
     "Kind",
     "Metric",
     "Service",
+    "services_of",
 ]
 
 APPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -299,6 +303,13 @@ ATTESTATION_TIMESTAMP = _gauge(
     "When the department's newest attestation of the view was made; NaN until there is one.",
     "it falls behind the view's mark",
 )
+HEARD_TIMESTAMP = _gauge(
+    "tellonce_heard_timestamp_seconds",
+    (Service.RECONCILER,),
+    ("service", "department"),
+    "When the reconciler last heard a sign of life of a department's relay or applier; NaN until it has.",
+    "it is more than a minute ago: the service does not run, or does not reach the broker",
+)
 REPAIRS_ORDERED = _counter(
     "tellonce_repairs_ordered",
     (Service.RECONCILER,),
@@ -314,5 +325,30 @@ REPAIRS_VERIFIED = _counter(
     "it falls far behind those ordered",
 )
 
+HEARTBEAT = (
+    PAUSED,
+    STOPPED_STREAMS,
+    OUTBOX_PENDING,
+    OUTBOX_OLDEST,
+    UNPUBLISHED,
+    LAG_RECORDS,
+    LAG_SECONDS,
+    PARKED,
+    PARKED_OLDEST,
+    STREAMS,
+    DIVERGENT,
+    DIVERGENCE_OLDEST,
+)
+"""The gauges that a service tells with each sign of life, for those who ask the topics and not Prometheus."""
+
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 """Every metric, in the order in which they are declared here."""
+
+
+def services_of(topology: Topology) -> list[tuple[Service, str]]:
+    """Gives every service that a city runs, with its department."""
+    return [
+        *((Service.RELAY, name) for name in topology.departments if topology.published_by(name)),
+        *((Service.APPLIER, name) for name in topology.departments if topology.subscribed_by(name)),
+        (Service.RECONCILER, RECONCILER_DEPARTMENT),
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["say", "show_json", "show_table"]
+__all__ = ["clear_screen", "say", "show_json", "show_table"]
 
 _WIDTH_OF_FILES = 160
 
@@ -15,6 +15,12 @@ _WIDTH_OF_FILES = 160
 def say(text: str) -> None:
     """Prints a line for a person on standard error, so that standard output holds data only."""
     print(text, file=sys.stderr)
+
+
+def clear_screen() -> None:
+    """Empties a terminal's screen; does nothing where standard output is a file or a pipe."""
+    if sys.stdout.isatty():
+        Console().clear()
 
 
 def show_json(document: object) -> None:

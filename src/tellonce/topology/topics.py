@@ -21,6 +21,7 @@ __all__ = [
     "answers",
     "attestations",
     "group_of",
+    "heartbeats",
     "topics_of",
 ]
 
@@ -39,7 +40,8 @@ ORDERS = f"{CONTROL_PREFIX}.orders"
 DIVERGENCES = f"{CONTROL_PREFIX}.divergences"
 EVIDENCE = f"{CONTROL_PREFIX}.evidence"
 
-_HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS
 
 # A week, the longest lag that a subscription without its own allows.
@@ -81,6 +83,11 @@ def attestations(department: str) -> str:
 def answers(department: str) -> str:
     """The topic on which this department answers the reconciler's inquiries."""
     return f"{CONTROL_PREFIX}.answers.{department}"
+
+
+def heartbeats(principal: str) -> str:
+    """The topic on which the services of a department, or the reconciler, give a sign of life."""
+    return f"{CONTROL_PREFIX}.heartbeats.{principal}"
 
 
 def group_of(principal: str) -> str:
@@ -147,7 +154,27 @@ def _control_topics(topology: Topology) -> Iterator[TopicSpec]:
         writers=(RECONCILER, OPERATOR),
         readers=(RECONCILER, OPERATOR),
     )
+    for principal in (*active, RECONCILER):
+        yield _newest(heartbeats(principal), principal)
     yield _by_time(EVIDENCE, 800 * _DAY_MS, (RECONCILER, *active), (RECONCILER,))
+
+
+def _newest(name: str, writer: str) -> TopicSpec:
+    # Only the newest messages count, and whoever asks how things stand waits for all of them: short segments, soon
+    # compacted, keep the topic below some hundred messages.
+    configs = {
+        "cleanup.policy": "compact",
+        "segment.ms": str(10 * _MINUTE_MS),
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    return TopicSpec(
+        name=name,
+        partitions=1,
+        cleanup_policy="compact",
+        configs=configs,
+        writers=(writer,),
+        readers=(RECONCILER, OPERATOR),
+    )
 
 
 def _by_time(name: str, retention_ms: int, writers: tuple[str, ...], readers: tuple[str, ...]) -> TopicSpec:
