@@ -3,8 +3,8 @@
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from string import ascii_letters
@@ -68,7 +68,10 @@ class Canaries:
 
     def found_in(self, texts: Mapping[str, bytes]) -> dict[str, set[str]]:
         """What was found, by the name of the text that holds it."""
-        patterns = {pattern: f"{word!r} as {name}" for word in self.words for name, pattern in spellings(word)}
+        patterns: dict[bytes, str] = {}
+        for word in self.words:
+            for name, pattern in spellings(word):
+                patterns.setdefault(pattern, f"{word!r} as {name}")
         figures = re.compile(rb"(?<![0-9a-z])(%s)(?![0-9a-z])" % b"|".join(re.escape(f.encode()) for f in self.figures))
         found: dict[str, set[str]] = {}
         for name, text in texts.items():
@@ -84,8 +87,6 @@ class Canaries:
 def spellings(value: str | bytes) -> Iterator[tuple[str, bytes]]:
     """Every spelling of a value that is sought, with its name; in lower case, as the text must be that is searched."""
     encoded = {"bytes": value} if isinstance(value, bytes) else {name: value.encode(name) for name in _CHARSETS}
-    if isinstance(value, str):
-        yield "JSON", json.dumps(value)[1:-1].lower().encode()
     for name, raw in encoded.items():
         yield name, raw.lower()
         yield f"{name} in hexadecimal", raw.hex().encode()
@@ -96,3 +97,5 @@ def spellings(value: str | bytes) -> Iterator[tuple[str, bytes]]:
             whole = b64encode(bytes(before) + raw)[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6].lower()
             yield f"{name} in base64, {before} bytes on", whole
             yield f"{name} in URL-safe base64, {before} bytes on", whole.replace(b"+", b"-").replace(b"/", b"_")
+    if isinstance(value, str):
+        yield "JSON", json.dumps(value)[1:-1].lower().encode()

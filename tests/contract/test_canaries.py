@@ -54,7 +54,9 @@ def test_value_is_found_in_base64_wherever_it_begins(
     assert canaries.found_in({"here": text})
 
 
-@pytest.mark.parametrize("written", [bytes, base64.b64encode, lambda raw: raw.hex().encode(), lambda raw: repr(raw).encode()])
+@pytest.mark.parametrize(
+    "written", [bytes, base64.b64encode, lambda raw: raw.hex().encode(), lambda raw: repr(raw).encode()]
+)
 def test_bytes_are_found(written: Callable[[bytes], bytes]) -> None:
     """Bytes that are no text are found as they are, and as what is made of them."""
     canaries = Canaries()
