@@ -107,3 +107,24 @@ def test_only_what_passes_alone_is_taken_for_a_flake(
     assert code == expected
     assert list(left) == []
     assert ("== flaky" in capsys.readouterr().out) == (expected == 0 and failed > 0)
+
+
+def test_processes_of_tests_find_modules_compiled(tmp_path: Path) -> None:
+    """What one process has compiled the next one reads, also where the user's environment keeps Python from it."""
+    (tmp_path / "test_one.py").write_text(
+        "import sys\ndef test_one():\n    assert not sys.dont_write_bytecode and sys.pycache_prefix\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+
+    done = subprocess.run(
+        [sys.executable, str(RUN_TESTS), "-n0", "--", "test_one.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert done.returncode == pytest.ExitCode.OK, done.stdout

@@ -161,8 +161,9 @@ def sentence_of(engine: Engine, error: DBAPIError) -> str:
 
 
 def _is_connecting(error: DBAPIError) -> bool:
-    # Only an error of connecting is shown in the server's words: one of a statement may quote a row.
-    return error.statement is None
+    # Only an error of connecting is shown in the server's words: one of a statement may quote a row, and so may one of
+    # a commit, where a department's deferred trigger speaks; that has no statement either, but PostgreSQL's code.
+    return error.statement is None and sqlstate_of(error) is None
 
 
 def clock_ms(connection: Connection) -> int:
