@@ -25,6 +25,7 @@ from waiting import wait_until
 TOPOLOGY = load_topology(Path(__file__).parents[2] / "topology.yaml")
 # The shipped rule waits for an hour and then for five minutes; so scaled, for ten seconds and then for one.
 FASTER = 360
+SECONDS = {"s": 1, "m": 60, "h": 3600}
 EDITED = ("healthcare", "citizen.identity")
 """Whose planted edit a person has to repair, since the subscription flags; it has no other divergence."""
 
@@ -35,12 +36,12 @@ def scaled(rule: Rules, by: int) -> Rules:
     None is below a second: a scrape every two seconds tells nothing finer.
     """
 
-    def seconds(duration: object) -> str:
-        number, unit = re.fullmatch(r"(\d+)([smh])", str(duration)).groups()  # type: ignore[union-attr] - or it fails here
-        return f"{max(1, int(number) * {'s': 1, 'm': 60, 'h': 3600}[unit] // by)}s"
+    def shorter(duration: object) -> str:
+        number, unit = str(duration)[:-1], str(duration)[-1]
+        return f"{max(1, int(number) * SECONDS[unit] // by)}s"
 
     expr = re.sub(r"(?<= > )\d+$", lambda limit: str(max(1, int(limit[0]) // by)), str(rule["expr"]))
-    times = {name: seconds(rule[name]) for name in ("for", "keep_firing_for")}
+    times = {name: shorter(rule[name]) for name in ("for", "keep_firing_for")}
     return {**rule, "expr": expr, **times}
 
 
