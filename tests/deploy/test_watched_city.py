@@ -160,7 +160,8 @@ def test_prometheus_sees_a_running_city(city: WatchedCity, tmp_path: Path) -> No
         assert "1 altered" in city.command("repair", "--department", EDITED[0], "--reason", "edited by hand")
         wait_until(lambda: alerted(faster.url) == differing - {EDITED}, 60, what="no alert of what is repaired")
 
-    city.process.send_signal(signal.SIGINT)
+    # As a terminal's Ctrl-C does: the services get it too.
+    os.killpg(city.process.pid, signal.SIGINT)
     assert city.process.wait(60) == 0
     assert not list((tmp_path / "temporary").iterdir())
     with pytest.raises(ProcessLookupError):
