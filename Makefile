@@ -2,6 +2,7 @@
 #
 #   make demo                              the main job, on the embedded broker and SQLite
 #   make demo BROKER=kafka STORE=postgres  the same on a real Apache Kafka and PostgreSQL, which it starts itself
+#   make demo WATCH=1                      the same with a Prometheus beside it, left running until Ctrl-C
 #   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
 #   make quick                             every test that needs no server
 #   make lint | format | docs | lock | jars | clean
@@ -9,6 +10,7 @@
 PYTHON ?= python3
 BROKER ?= embedded
 STORE ?= sqlite
+WATCH ?=
 DEMO_OPTIONS ?=
 TESTS ?=
 PYTEST_OPTIONS ?=
@@ -24,7 +26,7 @@ LINTS := lint-mypy lint-pyright lint-ruff lint-format lint-imports lint-docstrin
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 7
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 8
 
 setup: $(READY)
 
@@ -33,7 +35,7 @@ $(READY): requirements.lock pyproject.toml tools/setup.sh tools/uv.lock
 
 demo: $(READY)
 	@$(if $(filter kafka postgres,$(BROKER) $(STORE)),tools/system-packages.sh,:)
-	@$(BIN)/tellonce demo --broker $(BROKER) --store $(STORE) $(DEMO_OPTIONS)
+	@$(BIN)/tellonce demo --broker $(BROKER) --store $(STORE) $(if $(WATCH),--watch) $(DEMO_OPTIONS)
 
 # The jars come before the tests, where a slow fetch is no test's time. Where they cannot be had, the tests say so.
 test: $(READY) system-packages

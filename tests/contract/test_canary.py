@@ -14,7 +14,17 @@ from contract.processes import Processes
 from tellonce.kafka.reading import read_to_end
 from tellonce.storage.database import reading, writing
 from tellonce.storage.tables import own_tables
-from tellonce.topology.topics import DIVERGENCES, EVIDENCE, INQUIRIES, MARKS, ORDERS, answers, attestations
+from tellonce.topology.topics import (
+    DIVERGENCES,
+    EVIDENCE,
+    INQUIRIES,
+    MARKS,
+    ORDERS,
+    RECONCILER,
+    answers,
+    attestations,
+    heartbeats,
+)
 from waiting import wait_until
 
 PATIENCE_SECONDS = 40.0
@@ -272,6 +282,7 @@ def written(city: City) -> dict[str, bytes]:
     """Whole messages of the control topics, and keys and headers of the view's."""
     names = city.names
     controls = [MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, answers(names.registry)]
+    controls += map(heartbeats, (*city.departments, RECONCILER))
     controls += [make(name) for name in city.subscribers for make in (answers, attestations)]
     found: dict[str, bytes] = {}
     for topic in (*controls, city.topic):
@@ -297,7 +308,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_nothing_that_processes_say_write_keep_or_show_has_a_value(make_city: MakeCity, tmp_path: Path) -> None:
     """Whatever goes wrong, personal values are in the view's events and the departments' tables alone."""
     city = make_city(on_divergence="repair")

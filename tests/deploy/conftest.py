@@ -50,6 +50,12 @@ def promtool() -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus() -> str:
+    """Prometheus itself."""
+    return found("prometheus", "prometheus")
+
+
+@pytest.fixture(scope="session")
 def amtool() -> str:
     """Alertmanager's tool."""
     return found("amtool", "prometheus-alertmanager")

@@ -15,7 +15,7 @@ from conftest import leave_out
 from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.model.errors import ConfigurationError
 from tellonce.observability import metrics as m
-from tellonce.observability.alerts import render_rules, rules_of
+from tellonce.observability.alerts import ALERTS, render_rules, rules_of
 from tellonce.topology import load_topology
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +230,45 @@ def test_alerts_fire_and_stay_silent_as_they_should(promtool: str, tmp_path: Pat
     )
 
     assert tests
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_two_services_of_a_department_tell_is_counted_once(promtool: str, tmp_path: Path) -> None:
+    """An alert names as many records as there are, however many services read the same database."""
+    own = [
+        (PARKED, "2"),
+        (f'{m.PARKED.name}{{{FUND}, reason="no_match"}}', "3"),
+        (KEPT_BACK, "4"),
+        (UNKNOWN, "5"),
+    ]
+    series = [
+        {"series": series.replace("{", f'{{instance="{instance}", '), "values": value}
+        for series, value in own
+        for instance in "ab"
+    ]
+    expected = {
+        "TellonceParked": (f"{{{FUND}}}", 5),
+        "TellonceUnpublished": ('{department="public-security", view="citizen.identity"}', 4),
+        "TellonceNotCompared": (f"{{{FUND}}}", 5),
+    }
+    questions = [
+        {"expr": alert.expr, "eval_time": "0s", "exp_samples": [{"labels": labels, "value": value}]}
+        for alert in ALERTS
+        if alert.name in expected
+        for labels, value in [expected[alert.name]]
+    ]
+    with (tmp_path / "tests.yml").open("w", encoding="utf-8") as written:
+        YAML().dump({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": questions}]}, written)
+
+    done = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "tests.yml")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert len(questions) == len(expected)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

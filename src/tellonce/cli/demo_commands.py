@@ -1,9 +1,10 @@
 """The demonstration: a small city, the services as in production, edits behind their backs, and a verdict."""
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +34,9 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Folder to leave databases, configuration and verdict in.")] = None,
     broker: Annotated[str, typer.Option(help="embedded, or kafka for a real Apache Kafka.")] = "embedded",
     store: Annotated[str, typer.Option(help="sqlite, or postgres for a real PostgreSQL.")] = "sqlite",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run a Prometheus beside it, and leave all of it running until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole city once and judge it by an independent check; exit 0 only if all of it is true."""
@@ -45,12 +49,33 @@ def demo(
     options = DemoOptions(
         residents=residents, changes=changes, seed=seed, keep=keep, broker=_broker(broker), store=_store(store)
     )
-    verdict = run_demo(options, is_quiet=as_json)
-    if as_json:
-        show_json(verdict)
-    else:
-        show_verdict(verdict, keep)
+
+    def show(verdict: dict[str, Any]) -> None:
+        if as_json:
+            show_json(verdict)
+        else:
+            show_verdict(verdict, keep)
+
+    def stay(verdict: dict[str, Any], folder: Path) -> None:
+        show(verdict)
+        sys.stdout.flush()
+        _leave_running(folder)
+
+    verdict = run_demo(options, is_quiet=as_json, stay=stay if watch else None)
+    if not watch:
+        show(verdict)
     raise typer.Exit(0 if verdict["true"] else 1)
+
+
+def _leave_running(folder: Path) -> None:
+    from tellonce.running import stop_on_signals
+
+    stop = stop_on_signals()
+    say("All of it runs until Ctrl-C. Give commands to it in another terminal, such as:")
+    say(f"  tellonce divergences --env-file {folder}/public-security.env")
+    say(f"  tellonce repair --department healthcare --env-file {folder}/public-security.env")
+    stop.wait()
+    say("ending all of it")
 
 
 @contextmanager

@@ -22,13 +22,15 @@ from tellonce.demo.faults import Fault, FaultPlan, Planted, plan_faults
 from tellonce.demo.generation import City, build_city
 from tellonce.demo.load import ChangeLoad
 from tellonce.demo.observing import DivergenceWatch, Observer, percentiles
+from tellonce.demo.prometheus import PrometheusServer, find_prometheus
 from tellonce.demo.services import Commands, RunningServices
-from tellonce.demo.show import DemoProgress
+from tellonce.demo.show import DemoProgress, where_to_look
 from tellonce.demo.sites import Sites, copy_configuration, keep_databases, open_sites, write_facts
 from tellonce.kafka.control import ControlReader
 from tellonce.keyring import load_view_keys
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import ConfigurationError, InvariantError, RetryableError
+from tellonce.observability.alerts import rules_of
 from tellonce.observability.logs import configure_logs
 from tellonce.storage.database import open_database
 from tellonce.topology import Topology, load_topology
@@ -59,25 +61,37 @@ class DemoOptions:
 Verdict = dict[str, Any]
 
 
-def run_demo(options: DemoOptions, *, is_quiet: bool = False) -> Verdict:
+def run_demo(
+    options: DemoOptions, *, is_quiet: bool = False, stay: Callable[[Verdict, Path], None] | None = None
+) -> Verdict:
     """Runs the demonstration and gives its verdict, also left in `verdict.json` of a kept folder.
 
+    With `stay`, a Prometheus runs beside it, and all of it runs until `stay`, called with the verdict and the run's
+    folder, returns.
+
     Raises:
-        ConfigurationError: the size is more than the embedded broker can hold, or the folder to keep is not empty.
+        ConfigurationError: the size is more than the embedded broker can hold, the folder to keep is not empty, or
+            Prometheus is needed and not installed.
         InvariantError: a service or command failed; names it and its log.
     """
     _refuse_impossible(options)
+    if stay is not None:
+        find_prometheus()
     started = time.monotonic()
     configure_logs("text", "warning")
     with _folder(options.keep) as folder, ExitStack() as stack:
-        progress = stack.enter_context(DemoProgress(is_quiet=is_quiet))
-        run = _Run(options, folder, stack, progress)
-        run.set_up()
-        run.take_snapshot()
-        run.change_and_meddle()
-        run.settle()
-        verdict = run.judge(started)
+        with DemoProgress(is_quiet=is_quiet) as progress:
+            run = _Run(options, folder, stack, progress)
+            run.set_up()
+            if stay is not None:
+                run.watch()
+            run.take_snapshot()
+            run.change_and_meddle()
+            run.settle()
+            verdict = run.judge(started)
         (folder / "verdict.json").write_text(json.dumps(verdict, ensure_ascii=False, indent=1, default=str))
+        if stay is not None:
+            stay(verdict, folder)
     return verdict
 
 
@@ -102,7 +116,11 @@ def _folder(keep: Path | None) -> Generator[Path]:
         return
     folder = Path(tempfile.mkdtemp(prefix="tellonce-demo-"))
     # Where a service fails the folder stays: its log is what a person needs next.
-    yield folder
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,6 +138,7 @@ class _Run:
         self._faults: FaultPlan = plan_faults(self._city, options.seed)
         self._planted: list[Planted] = []
         self._load_began_ms = 0
+        self._prometheus: PrometheusServer | None = None
 
     def set_up(self) -> None:
         """Starts broker and databases, fills the tables, and installs tellonce as an operator would."""
@@ -156,6 +175,16 @@ class _Run:
         reader = self._stack.enter_context(ControlReader(self._sites.kafka, "tellonce-demo", [DIVERGENCES]))
         self._watch = DivergenceWatch(reader)
 
+    def watch(self) -> None:
+        """Starts a Prometheus that scrapes every service, with the city's rules, and tells where to look."""
+        services = self._services.addresses()
+        server = PrometheusServer(self._folder / "prometheus", rules_of(self._topology))
+        self._prometheus = self._stack.enter_context(server)
+        server.scrape(services)
+        self._sites.write_env_files()
+        for line in where_to_look(server.url, services):
+            self._progress.tell(line)
+
     def take_snapshot(self) -> None:
         """Waits until every department has applied the first snapshot."""
         self._wait("first snapshot to every department", _SNAPSHOT_SECONDS, lambda: True)
@@ -188,7 +217,13 @@ class _Run:
         self._services.check()
         self._services.stop("reconcile")
         streams = self._streams()
-        self._services.stop()
+        if self._prometheus is None:
+            self._services.stop()
+        else:
+            self._services.start("public-security", "reconcile")
+            services = self._services.addresses()
+            self._prometheus.scrape(services)
+            self._progress.tell(f"reconcile, started anew: http://{services['reconcile']}/metrics")
         open_ones = self._watch.open_ones()
         known = [_known(planted) for planted in self._planted if not planted.heals]
         ownership = self._city.ownership_facts()

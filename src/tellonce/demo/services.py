@@ -1,8 +1,10 @@
 """The demonstration's services: each its own process, started by the same commands as in production."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from tellonce.model.errors import InvariantError
 __all__ = ["Commands", "RunningServices"]
 
 _STOP_SECONDS = 10.0
+# A dozen interpreters start at once, on two cores perhaps.
+_START_SECONDS = 120.0
 
 
 class Commands:
@@ -23,10 +27,8 @@ class Commands:
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, department: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Starts a command; its log is named after it."""
-        name = "-".join(argument for argument in arguments if not argument.startswith("-"))
-        name = name if department in name else f"{name}-{department}"
-        with (self.logs / f"{name}.log").open("ab") as log:
+        """Starts a command, which adds to its log."""
+        with self.log_of(department, *arguments).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tellonce", *arguments],
                 env={**os.environ, **self._environments[department]},
@@ -34,6 +36,11 @@ class Commands:
                 stdout=log,
                 stderr=log,
             )
+
+    def log_of(self, department: str, *arguments: str) -> Path:
+        """Gives the log of a command, which is named after it."""
+        name = "-".join(argument for argument in arguments if not argument.startswith("-"))
+        return self.logs / f"{name if department in name else f'{name}-{department}'}.log"
 
     def run(self, jobs: Sequence[tuple[str, Sequence[str]]]) -> None:
         """Runs commands at the same time and returns when all have ended well.
@@ -61,10 +68,32 @@ class RunningServices:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: dict[str, tuple[Path, int]] = {}
 
     def start(self, department: str, *arguments: str) -> None:
         """Starts a service."""
-        self._processes[" ".join(arguments)] = self._commands.start(department, *arguments)
+        name, log = " ".join(arguments), self._commands.log_of(department, *arguments)
+        self._logs[name] = (log, log.stat().st_size if log.exists() else 0)
+        self._processes[name] = self._commands.start(department, *arguments)
+
+    def addresses(self) -> dict[str, str]:
+        """Waits until every service serves its metrics, and gives where, `host:port` by the service's name.
+
+        Raises:
+            InvariantError: one has ended, or does not serve within two minutes; names it.
+        """
+        deadline = time.monotonic() + _START_SECONDS
+        found: dict[str, str] = {}
+        while silent := [name for name in self._processes if name not in found]:
+            self.check()
+            for name in silent:
+                if address := _served_address(*self._logs[name]):
+                    found[name] = address
+            if time.monotonic() > deadline:
+                msg = f"`tellonce {silent[0]}` serves no metrics {_START_SECONDS:.0f} s after its start"
+                raise InvariantError(f"{msg}; see {self._commands.logs}", service=silent[0])
+            time.sleep(0.1)
+        return {name: found[name] for name in self._processes}
 
     def check(self) -> None:
         """Returns where every service still runs.
@@ -89,3 +118,13 @@ class RunningServices:
                 process.kill()
                 process.wait()
             del self._processes[each]
+
+
+def _served_address(log: Path, begin: int) -> str | None:
+    """Gives the address that a service has logged since `begin`, in bytes; a service started anew has another."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        for line in file:
+            if b'"metrics_served"' in line and line.endswith(b"\n"):
+                return str(json.loads(line)["address"])
+    return None

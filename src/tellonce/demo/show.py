@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tellonce.observability.tables import show_table
 
-__all__ = ["DemoProgress", "show_verdict"]
+__all__ = ["DemoProgress", "show_verdict", "where_to_look"]
 
 
 class DemoProgress:
@@ -42,11 +42,13 @@ class DemoProgress:
 
     def step(self, text: str) -> None:
         """Says what is done now."""
-        if self._is_quiet:
-            return
-        line = f"{time.monotonic() - self._began:5.1f} s  {text}"
+        if not self._is_quiet:
+            self.tell(f"{time.monotonic() - self._began:5.1f} s  {text}")
+
+    def tell(self, line: str) -> None:
+        """Says what a person needs even where progress is not shown."""
         if self._bars is not None:
-            self._bars.console.print(line)
+            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print(line, file=sys.stderr, flush=True)
 
@@ -67,6 +69,19 @@ class DemoProgress:
 
 def _ignore(_done: int, _known: int | None) -> None:
     """Shows nothing: lines tell the steps."""
+
+
+def where_to_look(prometheus_url: str, services: Mapping[str, str]) -> list[str]:
+    """Gives lines that tell where a watched run can be seen; `services` gives `host:port` by the service's name."""
+    grafana = (
+        "In a Grafana of your own, add a Prometheus data source with the uid tellonce-prometheus at "
+        f"{prometheus_url}, and import deploy/grafana/dashboards/*.json (docs/dashboards.md)."
+    )
+    return [
+        f"Prometheus: {prometheus_url}/graph, alerts: {prometheus_url}/alerts",
+        *(f"{name}: http://{address}/metrics" for name, address in services.items()),
+        grafana,
+    ]
 
 
 def show_verdict(verdict: dict[str, Any], keep: Path | None) -> None:

@@ -44,9 +44,20 @@ class Sites:
             "TELLONCE_KAFKA__GROUP_PROTOCOL": self.kafka.group_protocol,
             # A dozen services run on one machine.
             "TELLONCE_METRICS_PORT": "0",
+            # Whoever watches reads in their logs which port each was given.
+            "TELLONCE_LOG_FORM": "json",
+            "TELLONCE_LOG_LEVEL": "info",
             "PYTHONDONTWRITEBYTECODE": "1",
             **more,
         }
+
+    def write_env_files(self) -> None:
+        """Leaves `DEPARTMENT.env` for each, so that commands can be given by hand; they may hold a password."""
+        for department in self.databases:
+            file = self.folder / f"{department}.env"
+            file.touch(mode=0o600)
+            variables = self.environment(department).items()
+            file.write_text("".join(f"{k}={v}\n" for k, v in variables if k.startswith("TELLONCE_")), encoding="utf-8")
 
 
 def demo_root() -> Path:

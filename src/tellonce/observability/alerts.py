@@ -71,6 +71,8 @@ class Alert:
 
 
 _OBJECTIVE = f"max by (department, view) ({m.OBJECTIVE.name})"
+# Two services of one department read the same database: each figure is taken once, and only then summed.
+_PARKED_ONCE = f"max by ({', '.join(m.PARKED.labels)}) ({m.PARKED.name} >= 0)"
 
 ALERTS: tuple[Alert, ...] = (
     Alert(
@@ -92,7 +94,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="TellonceParked",
-        expr=f"sum by (department, view) ({m.PARKED.name} >= 0) > 0",
+        expr=f"sum by (department, view) ({_PARKED_ONCE}) > 0",
         for_="15m",
         severity="ticket",
         summary="{{ $labels.department }} holds {{ $value }} records of {{ $labels.view }} in an older state",
@@ -100,7 +102,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="TellonceUnpublished",
-        expr=f"sum by (department, view) ({m.UNPUBLISHED.name} >= 0) > 0",
+        expr=f"max by (department, view) ({m.UNPUBLISHED.name} >= 0) > 0",
         for_="15m",
         severity="ticket",
         summary="{{ $labels.department }} cannot publish {{ $value }} records of {{ $labels.view }}",
@@ -156,7 +158,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="TellonceNotCompared",
-        expr=f'sum by (department, view) ({m.STREAMS.name}{{state="unknown"}} >= 0) > 0',
+        expr=f'max by (department, view) ({m.STREAMS.name}{{state="unknown"}} >= 0) > 0',
         for_="30m",
         severity="ticket",
         summary="nobody can say whether {{ $labels.department }} holds {{ $labels.view }} as it should",
