@@ -289,14 +289,14 @@ def written(city: City) -> dict[str, bytes]:
         parts: list[bytes] = []
         for message in read_to_end(city.kafka, topic):
             value = message.value() if topic in controls else None
-            headers = [part for _, content in message.headers() or () for part in (content,) if content]
-            parts += [message.key() or b"", value or b"", *map(_bytes, headers)]
+            headers = list(message.headers() or [])
+            parts += [message.key() or b"", value or b"", *(_bytes(header[1]) for header in headers)]
         found[topic] = b"\n".join(parts)
     return found
 
 
-def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
+def _bytes(content: str | bytes | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""
 
 
 def files(folder: Path) -> dict[str, bytes]:
