@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,14 +130,14 @@ def city(tmp_path: Path, prometheus: str) -> Iterator[WatchedCity]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "Ctrl-C" in error.read_text() or process.poll() is not None, 240, what="the verdict")
+        wait_until(lambda: "Ctrl-C" in error.read_text() or process.poll() is not None, 480, what="the verdict")
         assert process.poll() is None, error.read_text()
         yield WatchedCity(process=process, verdict=json.loads(out.read_text()), said=error.read_text())
     finally:
-        if process.poll() is None:
-            # Its services are in the group that it leads; its Prometheus ends with it.
+        # Its services are in the group that it leads, and may be left where it ended badly.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 @pytest.mark.server

@@ -14,7 +14,7 @@ __all__ = ["Commands", "RunningServices"]
 
 _STOP_SECONDS = 10.0
 # A dozen interpreters start at once, on two cores perhaps.
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 class Commands:
@@ -80,7 +80,7 @@ class RunningServices:
         """Waits until every service serves its metrics, and gives where, `host:port` by the service's name.
 
         Raises:
-            InvariantError: one has ended, or does not serve within two minutes; names it.
+            InvariantError: one has ended, or does not serve within five minutes; names it.
         """
         deadline = time.monotonic() + _START_SECONDS
         found: dict[str, str] = {}
