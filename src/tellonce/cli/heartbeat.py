@@ -47,7 +47,7 @@ class Pulse:
         self._department = department
         self._topic = heartbeats(department)
         self._make_producer = make_producer
-        self._producer = make_producer()
+        self._producer: Producer | None = None
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._clock = clock
         self._started_at_ms = int(clock() * 1000)
@@ -64,18 +64,23 @@ class Pulse:
             at_ms=int(self._clock() * 1000),
             gauges=self._meters.readings(m.HEARTBEAT),
         )
+        if self._producer is None:
+            self._producer = self._make_producer()
         try:
             # By service, so that compaction leaves the newest of each.
             self._producer.produce(self._topic, encode_message(message), self._service.value.encode())
             self._producer.poll(0)
         except (BufferError, KafkaException) as error:
             _log.warning("heartbeat_not_sent", error=type(error).__name__)
-            self._producer = self._make_producer()
+            self._producer = None
 
     def close(self) -> None:
-        """Says goodbye, where that goes quickly."""
+        """Says goodbye, where that goes quickly; a service that was never heard has none to say it to."""
+        if self._producer is None:
+            return
         self.beat("stopped")
-        self._producer.flush(_FAREWELL_SECONDS)
+        if self._producer is not None:
+            self._producer.flush(_FAREWELL_SECONDS)
 
 
 class Reader(Protocol):
