@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+import structlog
 
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.model.errors import TellonceError
@@ -130,3 +131,10 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
 def sqlite_url(tmp_path: Path) -> str:
     """The SQLAlchemy address of a SQLite file of the test's own, not yet there."""
     return f"sqlite:///{tmp_path / 'department.sqlite'}"
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that a test calls sends the logs to the standard error of then, which is closed after the test."""
+    yield
+    structlog.reset_defaults()

@@ -1,11 +1,9 @@
-"""The host of the doctor's tests, and logs that outlive no test."""
+"""The host of the doctor's tests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from cli.planting import DEPARTMENT, ROOT
 from tellonce.declare import load_source
@@ -15,13 +13,6 @@ from tellonce.storage.capture import install
 from tellonce.storage.database import open_database
 from tellonce.storage.own_schema import create_own_schema
 from tellonce.topology import load_topology
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """A command that a test calls sends the logs to the standard error of then, which is closed after the test."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

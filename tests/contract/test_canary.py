@@ -308,7 +308,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-# On the real servers alone: it starts twenty processes, and the other site differs from this one in nothing that speaks.
+# On the real servers alone: it starts twenty processes, and the other site differs in nothing that speaks.
 @pytest.mark.parametrize(
     "site", [pytest.param("kafka-postgres", marks=[pytest.mark.kafka, pytest.mark.postgres])], indirect=True
 )

@@ -17,13 +17,21 @@ from tellonce.cli.monitor import Monitor
 from tellonce.cli.wiring import open_applier, open_reconciler, open_relay
 from tellonce.kafka.reading import read_to_end
 from tellonce.topology import load_topology
-from tellonce.topology.topics import DIVERGENCES, MARKS, ORDERS, heartbeats
+from tellonce.topology.topics import DIVERGENCES, MARKS, ORDERS, RECONCILER, heartbeats
+from waiting import wait_until
+
+
+def said(city: City, *more: str) -> int:
+    """How many signs of life the city's departments, and others, have given."""
+    topics = [heartbeats(name) for name in (*city.departments, *more)]
+    return sum(len(list(read_to_end(city.kafka, topic))) for topic in topics)
 
 
 class Running:
     """The city's relay and appliers, and how each gives a sign of life now."""
 
     def __init__(self, city: City, stack: ExitStack) -> None:
+        self.city = city
         self.monitors: list[Monitor] = []
         names = city.names
         self.relay, monitor = open_relay(city.settings(names.registry), names.registry, stack)
@@ -40,10 +48,11 @@ class Running:
 
     def beat(self) -> None:
         """Let each give a sign of life."""
+        before = said(self.city)
         for monitor in self.monitors:
-            monitor.turned(0.0)
             monitor.watch.refresh()
             monitor.pulse.beat("running")
+        wait_until(lambda: said(self.city) >= before + len(self.monitors))
 
 
 @contextmanager
@@ -143,7 +152,9 @@ def test_reconciler_tells_who_differs_and_since_when(city: City, ask: Ask) -> No
         assert reconciler.run(Event(), once=True, deadline_seconds=20)
         services.run()
         monitor.watch.refresh()
+        before = said(city, RECONCILER)
         monitor.pulse.beat("running")
+        wait_until(lambda: said(city, RECONCILER) > before)
 
         clinic = ask.status("--exit-code")[city.names.clinic]
 
