@@ -5,6 +5,7 @@
 #   make demo WATCH=1                      the same with a Prometheus beside it, left running until Ctrl-C
 #   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
 #   make quick                             every test that needs no server
+#   make long                              the tests that take minutes each, which make test leaves out
 #   make lint | format | docs | lock | jars | clean
 
 PYTHON ?= python3
@@ -21,12 +22,12 @@ READY := .venv/.ready
 LINTS := lint-mypy lint-pyright lint-ruff lint-format lint-imports lint-docstrings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint $(LINTS) docs format lock jars system-packages clean
+.PHONY: help setup demo test long quick lint $(LINTS) docs format lock jars system-packages clean
 # A recipe that failed half way must not leave a file that looks done.
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 8
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 9
 
 setup: $(READY)
 
@@ -40,7 +41,12 @@ demo: $(READY)
 # The jars come before the tests, where a slow fetch is no test's time. Where they cannot be had, the tests say so.
 test: $(READY) system-packages
 	@$(BIN)/python -m tellonce.testing.kafka_jars >/dev/null || true
-	@$(BIN)/python tools/run_tests.py $(PYTEST_OPTIONS) -- $(TESTS)
+	@$(BIN)/python tools/run_tests.py -m "not long" $(PYTEST_OPTIONS) -- $(TESTS)
+
+# A whole city in twenty processes, once with what must not leak and once before a real Prometheus: minutes each.
+long: $(READY) system-packages
+	@$(BIN)/python -m tellonce.testing.kafka_jars >/dev/null || true
+	@$(BIN)/python tools/run_tests.py -n 1 -m long $(PYTEST_OPTIONS) -- $(TESTS)
 
 # These compute and do not wait: a worker for each processor. Generated inputs are fewer than in `make test`.
 quick: $(READY)

@@ -312,6 +312,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "site", [pytest.param("kafka-postgres", marks=[pytest.mark.kafka, pytest.mark.postgres])], indirect=True
 )
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_nothing_that_processes_say_write_keep_or_show_has_a_value(make_city: MakeCity, tmp_path: Path) -> None:
     """Whatever goes wrong, personal values are in the view's events and the departments' tables alone."""

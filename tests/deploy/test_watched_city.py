@@ -140,6 +140,7 @@ def city(tmp_path: Path, prometheus: str) -> Iterator[WatchedCity]:
         process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.server
 @pytest.mark.timeout(400)
 def test_prometheus_sees_a_running_city(city: WatchedCity, tmp_path: Path) -> None:

@@ -76,11 +76,10 @@ class Pulse:
 
     def close(self) -> None:
         """Says goodbye, where that goes quickly; a service that was never heard has none to say it to."""
-        if self._producer is None:
-            return
-        self.beat("stopped")
-        if self._producer is not None:
-            self._producer.flush(_FAREWELL_SECONDS)
+        producer = self._producer
+        if producer is not None:
+            self.beat("stopped")
+            producer.flush(_FAREWELL_SECONDS)
 
 
 class Reader(Protocol):
