@@ -78,7 +78,7 @@ def test_broker_without_the_group_protocol_is_told(given: dict[str, Any], broker
 
 
 VIEW_TOPIC = "citizen.identity.v1"
-MARKS = "tellonce.marks"
+MARKS = "tellonce.marks.civil-affairs"
 
 
 @pytest.mark.parametrize(

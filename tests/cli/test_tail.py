@@ -20,7 +20,7 @@ from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.keyring import new_view_keys
 from tellonce.topology import load_topology
-from tellonce.topology.topics import MARKS
+from tellonce.topology.topics import marks
 
 pytestmark = pytest.mark.server
 
@@ -35,7 +35,7 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded
         monkeypatch.delenv(name)
     with EmbeddedBroker() as made:
         made.create_topic(TOPIC, partitions=1)
-        made.create_topic(MARKS, partitions=1)
+        made.create_topic(marks("public-security"), partitions=1)
         settings = {"KAFKA__BOOTSTRAP_SERVERS": made.bootstrap_servers, "KAFKA__GROUP_PROTOCOL": "classic"}
         settings |= {name.upper(): str(ROOT / name) for name in ("schemas", "producers", "consumers")}
         settings |= {"TOPOLOGY": str(ROOT / "topology.yaml"), "KEYS": str(tmp_path / "keys")}
@@ -98,9 +98,9 @@ def test_values_are_shown_only_where_the_keys_are(write: Write, event: bytes, tm
 
 def test_control_topic_is_shown_as_json(write: Write) -> None:
     """A control message is what it says."""
-    write(MARKS, [b'{"format": 1, "view": "a.b"}'])
+    write(marks("public-security"), [b'{"format": 1, "view": "a.b"}'])
 
-    (line,) = tail(MARKS, "--from", "beginning", "--limit", "1")
+    (line,) = tail(marks("public-security"), "--from", "beginning", "--limit", "1")
 
     assert line["message"] == {"format": 1, "view": "a.b"}
 

@@ -25,7 +25,8 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
 from tellonce.cli.settings import Settings
 from tellonce.cli.wiring import authority_of, declared_sources, load_contract, open_applier, open_reconciler, open_relay
-from tellonce.control.messages import DivergenceEvent, decode_message
+from tellonce.control.channel import take
+from tellonce.control.messages import DivergenceEvent
 from tellonce.declare import Raw
 from tellonce.kafka.clients import make_producer
 from tellonce.kafka.embedded import EmbeddedBroker
@@ -46,7 +47,7 @@ from tellonce.storage.database import open_database, reading, writing
 from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology
-from tellonce.topology.topics import DIVERGENCES, topics_of
+from tellonce.topology.topics import RECONCILER, divergences, topics_of
 
 __all__ = ["BORN", "City", "Logged", "MakeCity", "Reconciled", "Site", "drive"]
 
@@ -387,9 +388,12 @@ class City:
 
     def every_divergence(self) -> list[DivergenceEvent]:
         """Every message about a divergence of this city's view that was ever written, resolved ones too."""
-        values = [message.value() for message in read_to_end(self.kafka, DIVERGENCES)]
-        events = [decode_message(DivergenceEvent, value) for value in values if value is not None]
-        return [event for event in events if event.view == self.names.view]
+        topic = divergences(RECONCILER)
+        read = (
+            take(DivergenceEvent, RECONCILER, message.value(), (topic, 0), int(message.offset() or 0))
+            for message in read_to_end(self.kafka, topic)
+        )
+        return [one.message for one in read if one is not None and one.message.view == self.names.view]
 
     def send_again(self, message: Logged) -> None:
         """Append a copy of a message to its partition, as a relay does that did not see the acknowledgement."""

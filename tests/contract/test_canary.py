@@ -14,17 +14,8 @@ from contract.processes import Processes
 from tellonce.kafka.reading import read_to_end
 from tellonce.storage.database import reading, writing
 from tellonce.storage.tables import own_tables
-from tellonce.topology.topics import (
-    DIVERGENCES,
-    EVIDENCE,
-    INQUIRIES,
-    MARKS,
-    ORDERS,
-    RECONCILER,
-    answers,
-    attestations,
-    heartbeats,
-)
+from tellonce.topology import load_topology, topics_of
+from tellonce.topology.topics import RECONCILER, divergences
 from waiting import wait_until
 
 PATIENCE_SECONDS = 40.0
@@ -251,7 +242,7 @@ def operate(town: Town, processes: Processes) -> None:
         (names.registry, ("divergences", "--json")),
         (names.registry, ("tail", names.view, "--from", "beginning", "--limit", "15")),
         (names.registry, ("tail", names.view, "--from", "beginning", "--limit", "15", "--json")),
-        (names.registry, ("tail", DIVERGENCES, "--from", "beginning", "--limit", "3")),
+        (names.registry, ("tail", divergences(RECONCILER), "--from", "beginning", "--limit", "3")),
     )
     processes.run((names.registry, ("repair", "--department", names.clinic, "--dry-run")))
     processes.stop(processes.reconciler)
@@ -281,9 +272,8 @@ def kept(city: City) -> dict[str, bytes]:
 def written(city: City) -> dict[str, bytes]:
     """Whole messages of the control topics, and keys and headers of the view's."""
     names = city.names
-    controls = [MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, answers(names.registry)]
-    controls += map(heartbeats, (*city.departments, RECONCILER))
-    controls += [make(name) for name in city.subscribers for make in (answers, attestations)]
+    topology = load_topology(city.settings(names.registry).topology)
+    controls = [spec.name for spec in topics_of(topology) if spec.name != city.topic]
     found: dict[str, bytes] = {}
     for topic in (*controls, city.topic):
         parts: list[bytes] = []

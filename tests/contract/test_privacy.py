@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 from contract.city import City, MakeCity
 from contract.forms import id_number, short_number
 from tellonce.kafka.reading import read_to_end
-from tellonce.topology.topics import DIVERGENCES, EVIDENCE, INQUIRIES, MARKS, ORDERS, answers, attestations
+from tellonce.topology import load_topology, topics_of
+from tellonce.topology.topics import RECONCILER, answers, attestations, divergences, evidence, inquiries, marks, orders
 
 LONG_NAME = "Canary Feilongshiyi" + "N" * 12
 PLANTED = (
@@ -55,9 +56,8 @@ def test_nothing_planted_leaves_the_events_and_tables(repairing_city: City) -> N
     """Logs, keys, headers, marks, attestations, inquiries, answers, orders, divergences and evidence hold no value."""
     city, names = repairing_city, repairing_city.names
     texts = {"logs": busy(city)}
-    controls = [MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE]
-    controls += [make(name) for name in city.subscribers for make in (answers, attestations)]
-    for topic in (*controls, answers(names.registry)):
+    topology = load_topology(city.settings(names.registry).topology)
+    for topic in (spec.name for spec in topics_of(topology) if spec.name != city.topic):
         messages = list(read_to_end(city.kafka, topic))
         texts[topic] = [f"{message.key()!r} {message.value()!r} {message.headers()!r}" for message in messages]
     events = list(read_to_end(city.kafka, city.topic))
@@ -69,7 +69,9 @@ def test_nothing_planted_leaves_the_events_and_tables(repairing_city: City) -> N
 
     spoken = {name for name, some in texts.items() if some}
     assert {name: found_in(some) for name, some in texts.items() if found_in(some)} == {}
-    assert spoken >= {"logs", "keys and headers", MARKS, ORDERS, DIVERGENCES, EVIDENCE, *controls}
+    assert spoken >= {"logs", "keys and headers", marks(names.registry)}
+    assert spoken >= {make(RECONCILER) for make in (orders, divergences, evidence)}
+    assert spoken >= {make(name) for name in city.subscribers for make in (inquiries, answers, attestations)}
 
 
 def test_canary_is_in_the_events_themselves(repairing_city: City) -> None:

@@ -16,8 +16,8 @@ from tellonce.cli.main import app
 from tellonce.cli.monitor import Monitor
 from tellonce.cli.wiring import open_applier, open_reconciler, open_relay
 from tellonce.kafka.reading import read_to_end
-from tellonce.topology import load_topology
-from tellonce.topology.topics import DIVERGENCES, MARKS, ORDERS, RECONCILER, heartbeats
+from tellonce.topology import load_topology, topics_of
+from tellonce.topology.topics import RECONCILER, heartbeats
 from waiting import wait_until
 
 
@@ -167,7 +167,7 @@ def test_reconciler_tells_who_differs_and_since_when(city: City, ask: Ask) -> No
 def test_status_writes_nothing(city: City, ask: Ask) -> None:
     """No topic is longer after it was asked."""
     topology = load_topology(city.settings(city.names.registry).topology)
-    topics = [MARKS, ORDERS, DIVERGENCES, *(heartbeats(name) for name in topology.departments)]
+    topics = [spec.name for spec in topics_of(topology)]
 
     def lengths() -> list[int]:
         return [len(list(read_to_end(city.kafka, topic))) for topic in topics]

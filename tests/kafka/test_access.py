@@ -17,7 +17,7 @@ def rule(**given: str) -> Acl:
 
 def plan(*found: Acl) -> list[Step]:
     """The steps where the fund is to read the view and these rules are there."""
-    return acl_steps(frozenset({rule()}), frozenset(found), frozenset({VIEW, "tellonce.marks"}))
+    return acl_steps(frozenset({rule()}), frozenset(found), frozenset({VIEW, "tellonce.marks.police"}))
 
 
 def actions(*found: Acl) -> list[Action]:
@@ -72,7 +72,7 @@ def test_rule_about_something_else_does_not_count(found: Acl) -> None:
         (rule(operation="WRITE"), "--operation Write"),
         (rule(operation="ALTER_CONFIGS"), "--operation AlterConfigs"),
         (rule(operation="ALL"), "--operation All"),
-        (rule(name="tellonce.marks"), "--topic 'tellonce.marks'"),
+        (rule(name="tellonce.marks.police"), "--topic 'tellonce.marks.police'"),
         (rule(name="*"), "--topic '*'"),
         (rule(name="tell", pattern="PREFIXED"), "--topic 'tell' --resource-pattern-type prefixed"),
         (rule(principal="User:*"), "'User:*'"),

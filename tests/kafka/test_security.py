@@ -23,7 +23,6 @@ from tellonce.model.errors import ConfigurationError
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.topology.load import load_topology
 from tellonce.topology.topics import (
-    MARKS,
     OPERATOR,
     RECONCILER,
     AclRule,
@@ -32,6 +31,7 @@ from tellonce.topology.topics import (
     answers,
     attestations,
     group_of,
+    marks,
     topics_of,
 )
 from waiting import wait_until
@@ -169,10 +169,11 @@ def test_authority_reads_the_last_event_of_its_own_stream(city: City) -> None:
 
 def test_reconciler_reads_marks_attestations_and_answers_and_no_view(city: City) -> None:
     """The reconciler compares without ever being able to see a value."""
-    write(city, "public-security", MARKS)
+    write(city, "public-security", marks("public-security"))
     write(city, "healthcare", attestations("healthcare"))
     write(city, "healthcare", answers("healthcare"))
-    topics = [city.named(name) for name in (MARKS, attestations("healthcare"), answers("healthcare"))]
+    names = (marks("public-security"), attestations("healthcare"), answers("healthcare"))
+    topics = [city.named(name) for name in names]
 
     with ControlReader(city.settings(RECONCILER), "test-reconciler", topics) as reader:
         found = set()

@@ -76,7 +76,7 @@ def test_topics_of_a_topology_are_made_with_the_settings_it_states(real: Broker)
     view = in_force(real, f"{prefix}.citizen.identity.v1")
     assert view["cleanup.policy"] == "compact"
     assert int(view["min.compaction.lag.ms"]) >= DAY_MS
-    assert int(in_force(real, f"{prefix}.tellonce.evidence")["retention.ms"]) == 800 * DAY_MS
+    assert int(in_force(real, f"{prefix}.tellonce.evidence.reconciler")["retention.ms"]) == 800 * DAY_MS
 
 
 def test_second_plan_is_empty(real: Broker) -> None:

@@ -1,79 +1,79 @@
-"""The reconciler's topics in memory, with sides that answer inquiries at once and a broker that may be away."""
-
-from collections import deque
-from itertools import count
+"""The control topics in memory, with sides that answer inquiries at once and a broker that may be away."""
 
 from pydantic import BaseModel
 
-from reconcile.builders import Side
-from tellonce.control.messages import Inquiry, decode_message, encode_message
-from tellonce.kafka.control import ControlMessage
-from tellonce.model.errors import RetryableError
-from tellonce.topology.topics import DIVERGENCES, INQUIRIES, answers
+from reconcile.builders import AUTHORITY, FUND, HEALTH, Side, attestation, mark
+from tellonce.control.messages import Inquiry, M, Message, decode_message, encode_message
+from tellonce.testing.channel import MemoryChannel, MemoryTopics
+from tellonce.topology.topics import RECONCILER, attestations, inquiries, marks
 
 
-class Shelf:
-    """A reader of some topics, and the sides that answer what is written; all in memory."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[ControlMessage] = deque()
-        self.failures = 0
-        self.batch = 500
-        self._offsets = count()
-
-    def put(self, topic: str, message: BaseModel | bytes) -> None:
-        """Adds a message to the end."""
-        value = message if isinstance(message, bytes) else encode_message(message)
-        self.waiting.append(ControlMessage(topic=topic, partition=0, offset=next(self._offsets), key=None, value=value))
-
-    @property
-    def has_caught_up(self) -> bool:
-        """Whether nothing waits."""
-        return not self.waiting
-
-    def poll(self, timeout_seconds: float, most: int = 500) -> list[ControlMessage]:
-        """Gives what waits, at most a batch; a broker that is away raises."""
-        assert timeout_seconds <= 0.2
-        if self.failures:
-            self.failures -= 1
-            raise RetryableError("the broker is away")
-        return [self.waiting.popleft() for _ in range(min(most, self.batch, len(self.waiting)))]
-
-
-class Broker:
-    """Takes what the reconciler writes, and lets the sides answer inquiries at once."""
+class Town(MemoryTopics):
+    """The control topics, and sides that answer as soon as they are asked."""
 
     def __init__(self, sides: list[Side]) -> None:
-        self.statements, self.answers = Shelf(), Shelf()
+        super().__init__()
         self.sides = {each.name: each for each in sides}
-        self.written: list[tuple[str, bytes | None]] = []
-        self.failures = 0
-        self._queued: list[tuple[str, bytes | None]] = []
+        self._ears = {name: self.channel(name) for name in self.sides}
+        for ear in self._ears.values():
+            ear.listen(Inquiry, (RECONCILER,), "now")
 
-    def write(self, topic: str, key: bytes, value: bytes | None, partition: int = -1) -> None:
-        """Queues a message."""
-        assert key
-        assert partition == -1
-        self._queued.append((topic, value))
+    def reconciler(self) -> "Speaking":
+        """The reconciler's channel."""
+        return Speaking(self)
 
-    def flush(self, timeout_seconds: float | None = None) -> None:
-        """Delivers what is queued, or fails and loses it."""
-        assert timeout_seconds is None
-        queued, self._queued = self._queued, []
-        if self.failures:
-            self.failures -= 1
-            raise RetryableError("the broker is away")
-        self.written += queued
-        for topic, value in queued:
-            assert value is not None
-            if topic == DIVERGENCES:
-                self.statements.put(topic, value)
-            if topic == INQUIRIES:
-                inquiry = decode_message(Inquiry, value)
-                for name in inquiry.departments:
-                    if name in self.sides:
-                        self.answers.put(answers(name), self.sides[name].answer(inquiry, 1))
+    def put(self, topic: str, message: BaseModel | bytes) -> None:
+        """Adds a message to the end of a topic, whoever may write there."""
+        self.append(topic, message if isinstance(message, bytes) else encode_message(message))
 
-    def of(self, topic: str) -> list[bytes]:
-        """What was written to one topic."""
-        return [value for each, value in self.written if each == topic and value is not None]
+    def say(self, speaker: str, *messages: Message) -> None:
+        """Lets a principal say something."""
+        channel = self.channel(speaker)
+        for message in messages:
+            channel.say(message)
+        channel.flush()
+
+    def read(self, topic: str, shape: type[M]) -> list[M]:
+        """What a topic holds."""
+        return [decode_message(shape, value) for value in self.of(topic)]
+
+    def asked(self) -> list[Inquiry]:
+        """Every question that a department was asked."""
+        return [each for name in (AUTHORITY, FUND, HEALTH) for each in self.read(inquiries(name), Inquiry)]
+
+    def answer_all(self) -> None:
+        """Lets every side answer what it was asked."""
+        failures, self.failures = self.failures, 0
+        for name, side in self.sides.items():
+            ear = self._ears[name]
+            for heard in ear.hear(Inquiry):
+                ear.say(side.answer(heard.message, 1))
+            ear.flush()
+        self.failures = failures
+
+    def state_all(self, *, sequence: int = 5, at_ms: int = 0, sides: dict[str, Side] | None = None) -> None:
+        """Writes the mark and the attestations that follow from what the sides hold."""
+        for topic, message in statements_of(sides or self.sides, sequence=sequence, at_ms=at_ms):
+            self.put(topic, message)
+
+
+class Speaking(MemoryChannel):
+    """The reconciler's channel, on whose inquiries the sides act at once."""
+
+    def __init__(self, town: Town) -> None:
+        super().__init__(town, RECONCILER)
+        self._town = town
+
+    def flush(self) -> None:
+        """Writes what was said, and lets the sides answer it."""
+        super().flush()
+        self._town.answer_all()
+
+
+def statements_of(sides: dict[str, Side], *, sequence: int = 5, at_ms: int = 0) -> list[tuple[str, BaseModel]]:
+    """The mark and the attestations that follow from what the sides hold, with their topics."""
+    held = {name: {key: each.digest for key, each in one.records.items() if each.digest} for name, one in sides.items()}
+    stated: list[tuple[str, BaseModel]] = [(marks(AUTHORITY), mark(sequence, held[AUTHORITY]))]
+    return stated + [
+        (attestations(name), attestation(sequence, held[name], department=name, at_ms=at_ms)) for name in (FUND, HEALTH)
+    ]

@@ -235,7 +235,7 @@ def test_settled_waits_for_the_look_after_a_repair() -> None:
 def test_accepted_divergence_is_not_repaired() -> None:
     """What a person accepted before the order is left as it is."""
     seen = divergence(2, authority_digest=digest("same"), department_digest=digest("edited"))
-    known = accepted(seen, by="Li", reason="file is closed", now_ms=1)
+    known = accepted(seen, by="Li", reason="file is closed", decision_id="d-1", now_ms=1)
 
     bench = Bench(city(fund="repair"), known=[known]).statements()
     bench.step()
@@ -249,7 +249,8 @@ def test_acceptance_from_the_topic_is_heard() -> None:
     bench.step()
     (event,) = of(DivergenceEvent, bench.written)
 
-    bench.core.take_divergence(accepted(event, by="Li", reason="closed", now_ms=1), bench.now_ms)
+    decision = accepted(event, by="Li", reason="closed", decision_id="d-1", now_ms=1)
+    bench.core.take_decision(decision, bench.now_ms)
     bench.step()
 
     assert bench.status().divergences == {DivergenceState.ACCEPTED: 1}

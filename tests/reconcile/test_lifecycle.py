@@ -1,5 +1,9 @@
 """The known divergences, and what changes them."""
 
+from itertools import pairwise
+
+import pytest
+
 from reconcile.builders import (
     BUCKETS,
     FUND,
@@ -8,6 +12,7 @@ from reconcile.builders import (
     digest,
     divergence,
     finding,
+    may_become,
     pseudonym,
 )
 from tellonce.control.messages import DivergenceEvent
@@ -17,7 +22,7 @@ from tellonce.reconcile.judge import Finding
 from tellonce.reconcile.lifecycle import DivergenceBook
 from tellonce.reconcile.pages import END, Outcome
 from tellonce.reconcile.policy import ReconciliationPolicy
-from tellonce.reconcile.transitions import accepted
+from tellonce.reconcile.transitions import accepted, repairing
 
 ALL = frozenset(range(BUCKETS))
 
@@ -164,42 +169,58 @@ def test_ended_subscription_ends_its_divergences() -> None:
     assert states(changes) == [(pseudonym(1), DivergenceState.RESOLVED)]
 
 
-def test_acceptance_by_a_person_is_taken_over_and_written_behind_our_own() -> None:
-    """A message of ours that crossed the person's would be the newest, so the joined state is written once more."""
-    known = book(divergence(1, department_digest=digest("newer facts")))
-    decision = accepted(divergence(1), by="Li", reason="closed", now_ms=5)
+def decision(by: str = "Li", id_: str = "d-1") -> DivergenceEvent:
+    """What a person decided about the first divergence."""
+    return accepted(divergence(1), by=by, reason="closed", decision_id=id_, now_ms=5)
 
-    (written,) = known.take_written(decision, 6)
+
+def test_acceptance_by_a_person_is_joined_with_what_is_known_by_now() -> None:
+    """A message of ours may have crossed the person's: what it says of the two sides stays."""
+    known = book(divergence(1, department_digest=digest("newer facts")))
+
+    (written,) = known.take_decision(decision(), 6)
 
     assert (written.state, written.by, written.note) == (DivergenceState.ACCEPTED, "Li", "closed")
     assert written.department_digest == digest("newer facts")
     assert tuple(known) == (written,)
 
 
-def test_what_was_written_again_is_not_taken_for_a_new_decision() -> None:
-    """The reconciler reads its own messages back, and must not answer itself for ever."""
+def test_decision_is_carried_out_once() -> None:
+    """After a restart the newest decision is read again, and may be over by now."""
     known = book(divergence(1))
-    (first,) = known.take_written(accepted(divergence(1), by="Li", reason="closed", now_ms=5), 6)
-    (second,) = known.take_written(accepted(divergence(1), by="Wu", reason="no, this", now_ms=7), 8)
+    known.take_decision(decision(), 6)
+    known.take_decision(decision("Wu", "d-2"), 8)
 
-    assert known.take_written(first, 9) == ()
-    assert known.take_written(second, 9) == ()
+    assert known.take_decision(decision("Wu", "d-2"), 9) == ()
     assert [event.by for event in known] == ["Wu"]
 
 
-def test_own_messages_read_back_change_nothing() -> None:
-    """An echo of an older state must not undo a newer one."""
-    known = book(divergence(1, state=DivergenceState.REPAIRING))
+def test_decision_is_about_one_life_of_a_divergence() -> None:
+    """A record that differs again is another matter than the one that was accepted years ago."""
+    known = book(divergence(1).model_copy(update={"opened_at_ms": 99}))
 
-    assert known.take_written(divergence(1), 1) == ()
-    assert states(tuple(known)) == [(pseudonym(1), DivergenceState.REPAIRING)]
+    assert known.take_decision(decision(), 100) == ()
+    assert states(tuple(known)) == [(pseudonym(1), DivergenceState.OPEN)]
+
+
+@pytest.mark.parametrize("state", [DivergenceState.OPEN, DivergenceState.EXPLAINED, DivergenceState.ACCEPTED])
+def test_repair_by_a_person_goes_only_from_open(state: DivergenceState) -> None:
+    """What was explained or accepted is open again before it is repaired."""
+    before = divergence(1, state=state)
+    ordered = repairing(before, "o-1", by="Li", now_ms=5).model_copy(update={"decision_id": "o-1"})
+
+    changes = book(before).take_decision(ordered, 6)
+
+    path = [state, *(event.state for event in changes)]
+    assert path[-1] is DivergenceState.REPAIRING
+    assert all(may_become(old, new) for old, new in pairwise(path))
 
 
 def test_acceptance_of_a_version_that_is_past_does_not_hold() -> None:
     """A person who accepted what the authority said before has not accepted what it says now."""
     known = book(divergence(1, authority_version=2))
 
-    (written,) = known.take_written(accepted(divergence(1), by="Li", reason="closed", now_ms=5), 6)
+    (written,) = known.take_decision(decision(), 6)
 
     assert written.state is DivergenceState.OPEN
     assert written.authority_version == 2
@@ -209,7 +230,7 @@ def test_decision_about_a_resolved_divergence_is_ignored() -> None:
     """Accepting what is over does not bring it back."""
     known = book()
 
-    assert known.take_written(accepted(divergence(1), by="Li", reason="closed", now_ms=5), 6) == ()
+    assert known.take_decision(decision(), 6) == ()
     assert tuple(known) == ()
 
 

@@ -141,7 +141,7 @@ def test_explained_is_open_again_when_the_department_holds_something_else() -> N
 
 def test_accepted_stays_whatever_the_department_holds() -> None:
     """A person accepted the department's difference; only the authority's version ends that."""
-    before = accepted(divergence(), by="Li", reason="file is closed", now_ms=1)
+    before = accepted(divergence(), by="Li", reason="file is closed", decision_id="d-1", now_ms=1)
 
     after = again(before, seen(wrong="another"))
 

@@ -7,17 +7,17 @@ import pytest
 
 from tellonce.topology import AclRule, TopicSpec, Topology, acls_of, load_topology, parse_topology, topics_of
 from tellonce.topology.topics import (
-    DIVERGENCES,
-    EVIDENCE,
-    INQUIRIES,
-    MARKS,
     OPERATOR,
-    ORDERS,
     RECONCILER,
     answers,
     attestations,
+    divergences,
+    evidence,
     group_of,
     heartbeats,
+    inquiries,
+    marks,
+    orders,
 )
 
 Edit = Callable[[str, str], str]
@@ -55,9 +55,12 @@ def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None
 
     assert names[:3] == ["citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"]
     assert set(names[3:]) == {
-        *(MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE),
+        *(marks(slug) for slug in PUBLISHERS),
         *(attestations(slug) for slug in SUBSCRIBERS),
-        *(answers(slug) for slug in DEPARTMENTS),
+        *(make(slug) for slug in DEPARTMENTS for make in (inquiries, answers)),
+        *(orders(principal) for principal in (*SUBSCRIBERS, RECONCILER, OPERATOR)),
+        *(divergences(principal) for principal in (RECONCILER, OPERATOR)),
+        evidence(RECONCILER),
         *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
     }
     assert len(names) == len(set(names))
@@ -65,16 +68,8 @@ def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None
 
 def test_control_topics_have_the_agreed_names() -> None:
     """The names are part of the contract between departments and never change."""
-    assert [MARKS, INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE] == [
-        "tellonce.marks",
-        "tellonce.inquiries",
-        "tellonce.orders",
-        "tellonce.divergences",
-        "tellonce.evidence",
-    ]
-    assert attestations("healthcare") == "tellonce.attestations.healthcare"
-    assert answers("healthcare") == "tellonce.answers.healthcare"
-    assert heartbeats("healthcare") == "tellonce.heartbeats.healthcare"
+    kinds = (marks, attestations, inquiries, answers, orders, divergences, evidence, heartbeats)
+    assert [make("healthcare") for make in kinds] == [f"tellonce.{make.__name__}.healthcare" for make in kinds]
     assert group_of("healthcare") == "tellonce.healthcare"
 
 
@@ -93,7 +88,7 @@ def test_tombstones_outlive_the_longest_lag_of_the_view(topology: Topology) -> N
     assert int(spec.configs["delete.retention.ms"]) > 336 * 3_600_000
 
 
-@pytest.mark.parametrize("name", [MARKS, attestations("social-security"), ORDERS])
+@pytest.mark.parametrize("name", [marks("public-security"), attestations("social-security"), orders("healthcare")])
 def test_statements_outlive_the_longest_lag_of_any_subscription(edited: Edit, name: str) -> None:
     """Marks and attestations of one position can be compared for as long as any department may stay away."""
     text = edited("longest_lag_hours: 336", "longest_lag_hours: 2000")
@@ -104,7 +99,9 @@ def test_statements_outlive_the_longest_lag_of_any_subscription(edited: Edit, na
     assert int(spec.configs["retention.ms"]) > 2000 * 3_600_000
 
 
-@pytest.mark.parametrize(("name", "days"), [(INQUIRIES, 7), (answers("healthcare"), 7), (EVIDENCE, 800)])
+@pytest.mark.parametrize(
+    ("name", "days"), [(inquiries("healthcare"), 7), (answers("healthcare"), 7), (evidence(RECONCILER), 800)]
+)
 def test_other_control_topics_are_kept_by_time(topology: Topology, name: str, days: int) -> None:
     """Questions and answers are kept a week, evidence for more than two years of assessment."""
     spec = the_topic(topology, name)
@@ -114,7 +111,7 @@ def test_other_control_topics_are_kept_by_time(topology: Topology, name: str, da
 
 def test_divergences_are_compacted(topology: Topology) -> None:
     """The newest state of each divergence is kept however old it is."""
-    assert the_topic(topology, DIVERGENCES).configs == {"cleanup.policy": "compact"}
+    assert the_topic(topology, divergences(RECONCILER)).configs == {"cleanup.policy": "compact"}
 
 
 def test_heartbeats_are_compacted_soon(topology: Topology) -> None:
@@ -131,6 +128,14 @@ def test_control_topics_have_one_partition(topology: Topology) -> None:
     assert {spec.partitions for spec in topics_of(topology) if spec.name.startswith("tellonce.")} == {1}
 
 
+def test_each_control_topic_has_one_writer(topology: Topology) -> None:
+    """Who speaks on a topic is told by its name, whatever a message says of itself."""
+    for spec in topics_of(topology):
+        if spec.name.startswith("tellonce."):
+            (writer,) = spec.writers
+            assert writer == (RECONCILER if ".inquiries." in spec.name else spec.name.rpartition(".")[2])
+
+
 def test_only_the_authority_writes_a_view_and_only_subscribers_read_it(topology: Topology) -> None:
     """A view's topic is written by its authority alone, and read by its subscribers and the authority's relay."""
     spec = the_topic(topology, "citizen.residence.v1")
@@ -142,11 +147,8 @@ def test_only_the_authority_writes_a_view_and_only_subscribers_read_it(topology:
 def test_rights_of_a_department_that_only_subscribes(topology: Topology) -> None:
     """A subscriber reads its views and the inquiries, and writes only its own statements, orders and evidence."""
     assert allowed(topology, "social-security") == {
-        "READ": {"citizen.identity.v1", INQUIRIES},
-        "WRITE": {
-            *(attestations("social-security"), answers("social-security"), heartbeats("social-security")),
-            *(ORDERS, EVIDENCE),
-        },
+        "READ": {"citizen.identity.v1", inquiries("social-security")},
+        "WRITE": {make("social-security") for make in (attestations, answers, heartbeats, orders)},
         "DESCRIBE": set(),
     }
 
@@ -154,8 +156,12 @@ def test_rights_of_a_department_that_only_subscribes(topology: Topology) -> None
 def test_rights_of_a_department_that_only_publishes(topology: Topology) -> None:
     """An authority writes its views, marks, answers and evidence, and reads orders, inquiries and its own views."""
     assert allowed(topology, "civil-affairs") == {
-        "READ": {"marriage.status.v1", INQUIRIES, ORDERS},
-        "WRITE": {"marriage.status.v1", MARKS, answers("civil-affairs"), heartbeats("civil-affairs"), EVIDENCE},
+        "READ": {
+            "marriage.status.v1",
+            inquiries("civil-affairs"),
+            *(orders(principal) for principal in (RECONCILER, OPERATOR, "public-security", "provident-fund")),
+        },
+        "WRITE": {"marriage.status.v1", *(make("civil-affairs") for make in (marks, answers, heartbeats))},
         "DESCRIBE": set(),
     }
 
@@ -164,12 +170,16 @@ def test_rights_of_the_reconciler(topology: Topology) -> None:
     """The reconciler reads statements and answers, and no view, so that it never sees personal data."""
     assert allowed(topology, "reconciler") == {
         "READ": {
-            *(MARKS, DIVERGENCES, EVIDENCE),
+            *(divergences(RECONCILER), divergences(OPERATOR), evidence(RECONCILER)),
+            *(marks(slug) for slug in PUBLISHERS),
             *(attestations(slug) for slug in SUBSCRIBERS),
             *(answers(slug) for slug in DEPARTMENTS),
             *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
         },
-        "WRITE": {INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, heartbeats(RECONCILER)},
+        "WRITE": {
+            *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
+            *(inquiries(slug) for slug in DEPARTMENTS),
+        },
         "DESCRIBE": set(),
     }
 
@@ -178,11 +188,12 @@ def test_rights_of_operators(topology: Topology) -> None:
     """Operators read states, order and decide, and see of views no more than how far they have come."""
     assert allowed(topology, "operator") == {
         "READ": {
-            *(MARKS, DIVERGENCES),
+            *(divergences(RECONCILER), divergences(OPERATOR), evidence(RECONCILER)),
+            *(marks(slug) for slug in PUBLISHERS),
             *(attestations(slug) for slug in SUBSCRIBERS),
             *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
         },
-        "WRITE": {ORDERS, DIVERGENCES},
+        "WRITE": {orders(OPERATOR), divergences(OPERATOR)},
         "DESCRIBE": {"citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"},
     }
 
@@ -217,4 +228,6 @@ def test_permissions_are_sorted_and_distinct(topology: Topology) -> None:
     rules = acls_of(topology)
 
     assert list(rules) == sorted(set(rules))
-    assert AclRule(principal="healthcare", resource_type="topic", name=INQUIRIES, operation="READ") in rules
+    assert (
+        AclRule(principal="healthcare", resource_type="topic", name=inquiries("healthcare"), operation="READ") in rules
+    )

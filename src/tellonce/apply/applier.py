@@ -17,11 +17,14 @@ from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.sweep import sweep_rows, sweep_stream
 from tellonce.apply.transaction import Applied, PositionMovedError, retry_parked
 from tellonce.avro.catalogue import Catalogue
-from tellonce.control.messages import Answer, Attestation, Inquiry, Order
+from tellonce.control.channel import Channel
+from tellonce.control.messages import Attestation, Inquiry, Order
 from tellonce.kafka.group import GroupReader, ReadMessage, Start
+from tellonce.observability.messages import message_by_itself
 from tellonce.storage.database import reading
+from tellonce.topology.topics import RECONCILER
 
-__all__ = ["Applier", "ApplierPorts", "ApplierSettings"]
+__all__ = ["Applier", "ApplierSettings"]
 
 _log = structlog.get_logger()
 
@@ -29,17 +32,6 @@ _RETRY_SECONDS = 1.0
 _CHUNK_SECONDS = 0.2
 
 StreamId = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplierPorts:
-    """What an applier says and is asked: every function sends or gives at once and in order."""
-
-    attest: Callable[[Attestation], None]
-    answer: Callable[[Answer], None]
-    order: Callable[[Order], None]
-    inquiries: Callable[[], Sequence[Inquiry]]
-    flush: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +52,7 @@ class Applier:
         views: Sequence[SubscribedView],
         catalogue: Catalogue,
         make_reader: Callable[["Applier"], GroupReader],
-        ports: ApplierPorts,
+        channel: Channel,
         *,
         on_applied: Callable[[SubscribedView, Applied], None] = lambda _view, _applied: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -71,7 +63,8 @@ class Applier:
         self._views = {view.view.topic: view for view in views}
         self._by_name = {view.name: view for view in views}
         self._catalogue = catalogue
-        self._ports = ports
+        self._channel = channel
+        channel.listen(Inquiry, (RECONCILER,), "now")
         self._on_applied = on_applied
         self._monotonic = monotonic
         self._streams: dict[StreamId, StreamApplier] = {}
@@ -123,7 +116,7 @@ class Applier:
         if not did or self._monotonic() - self._chunk_at >= _CHUNK_SECONDS:
             self._chunk_at = self._monotonic()
             did |= self._sweep()
-        self._ports.flush()
+        self._channel.flush()
         if self._is_paused:
             self._is_paused = False
             self._reader.resume()
@@ -170,7 +163,7 @@ class Applier:
 
     def _repeat(self, row: StreamRow) -> None:
         if row.attestation is not None:
-            self._ports.attest(Attestation.model_validate_json(row.attestation))
+            self._channel.say(Attestation.model_validate_json(row.attestation))
 
     def _take(self, messages: Mapping[StreamId, Sequence[ReadMessage]]) -> None:
         for partition, some in messages.items():
@@ -196,7 +189,7 @@ class Applier:
 
     def _say(self, view: SubscribedView, partition: int, applied: Applied) -> None:
         if applied.attestation is not None:
-            self._ports.attest(applied.attestation)
+            self._channel.say(applied.attestation)
         if any(applied.outcomes.values()):
             counts = {name: count for name, count in applied.outcomes.items() if count}
             self._log.info(
@@ -205,15 +198,15 @@ class Applier:
         self._on_applied(view, applied)
 
     def _answer(self) -> bool:
-        inquiries = self._ports.inquiries()
-        for inquiry in inquiries:
+        inquiries = self._channel.hear(Inquiry)
+        for inquiry in (heard.message for heard in inquiries):
             view = self._by_name.get(inquiry.view)
             if view is None or self._settings.department not in inquiry.departments:
                 continue
-            with reading(self._engine) as connection:
+            with message_by_itself("Inquiry", inquiry=inquiry.inquiry_id), reading(self._engine) as connection:
                 answer = answer_inquiry(connection, view, inquiry)
-            if answer is not None:
-                self._ports.answer(answer)
+                if answer is not None:
+                    self._channel.say(answer)
         return bool(inquiries)
 
     def _retry(self) -> bool:
@@ -257,7 +250,7 @@ class Applier:
     def _sweep_stream(self, view: SubscribedView, partition: int) -> bool:
         swept = sweep_stream(self._engine, view, partition)
         if swept.attestation is not None:
-            self._ports.attest(swept.attestation)
+            self._channel.say(swept.attestation)
         if swept.changed:
             self._log.warning("rows_changed_behind_applier", view=view.name, partition=partition, records=swept.changed)
         return swept.finished
@@ -265,7 +258,7 @@ class Applier:
     def _sweep_rows(self, view: SubscribedView) -> bool:
         swept = sweep_rows(self._engine, view)
         if swept.found:
-            self._ports.order(self._order_for_itself(view, swept.found))
+            self._channel.say(self._order_for_itself(view, swept.found))
             self._log.info("rows_turned_up", view=view.name, records=len(swept.found))
         return swept.finished
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
 import typer
@@ -15,6 +15,9 @@ from tellonce.cli.options import AsJson, EnvFile, Once, settings_from
 from tellonce.control.messages import DivergenceEvent, Order
 from tellonce.observability.tables import say, show_json, show_table
 from tellonce.reconcile.status import StreamStatus
+
+if TYPE_CHECKING:
+    from tellonce.kafka.channel import KafkaChannel
 
 __all__ = ["register"]
 
@@ -94,23 +97,26 @@ def divergences(
 
 def _read(env_file: Path | None, *, with_resolved: bool = False) -> tuple[DivergenceEvent, ...]:
     from tellonce.kafka.connection import check_connection
-    from tellonce.kafka.control import ControlReader
     from tellonce.reconcile.reading import read_divergences
-    from tellonce.topology.topics import DIVERGENCES
+    from tellonce.topology.topics import OPERATOR, RECONCILER, divergences
 
     kafka = settings_from(env_file).kafka
-    check_connection(kafka, reads=[DIVERGENCES])
-    with ControlReader(kafka, "tellonce-operator", [DIVERGENCES]) as reader:
-        return read_divergences(reader, with_resolved=with_resolved)
+    check_connection(kafka, reads=[divergences(RECONCILER), divergences(OPERATOR)])
+    with _operators_channel(env_file) as channel:
+        return read_divergences(channel, with_resolved=with_resolved)
 
 
 def _write(env_file: Path | None, messages: Sequence[DivergenceEvent | Order]) -> None:
-    from tellonce.kafka.control import ControlWriter
-    from tellonce.reconcile.wires import render_output
-
-    with ControlWriter(settings_from(env_file).kafka, "tellonce-operator") as writer:
+    with _operators_channel(env_file) as channel:
         for message in messages:
-            writer.write(*render_output(message))
+            channel.say(message)
+
+
+def _operators_channel(env_file: Path | None) -> "KafkaChannel":
+    from tellonce.kafka.channel import KafkaChannel
+    from tellonce.topology.topics import OPERATOR
+
+    return KafkaChannel(settings_from(env_file).kafka, OPERATOR, "tellonce-operator")
 
 
 @divergences_app.command("accept")
@@ -119,7 +125,12 @@ def accept(ids: Ids = None, reason: Why = "", by: Person = "", env_file: EnvFile
     from tellonce.reconcile.orders import accept as accepting
 
     events = accepting(
-        _read(env_file), ids or [], by=by or getpass.getuser(), reason=reason, now_ms=int(time.time() * 1000)
+        _read(env_file),
+        ids or [],
+        by=by or getpass.getuser(),
+        reason=reason,
+        new_id=lambda: uuid4().hex,
+        now_ms=int(time.time() * 1000),
     )
     _write(env_file, events)
     print(f"{len(events)} divergences are accepted")

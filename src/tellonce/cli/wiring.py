@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from tellonce.apply.applier import Applier, ApplierPorts, ApplierSettings
+from tellonce.apply.applier import Applier, ApplierSettings
 from tellonce.apply.shadow import Shadow
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import FieldSpec
@@ -18,11 +19,12 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.cli.heartbeat import Hearing
 from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.cli.monitor import Monitor, make_monitor
-from tellonce.cli.ports import ControlPorts, read_log_ends
+from tellonce.cli.ports import bury, read_log_ends
 from tellonce.cli.settings import Settings
 from tellonce.cli.watching import ApplierWatch, ReconcilerLoop, ReconcilerWatch, RelayWatch
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
+from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.control import ControlReader
@@ -33,7 +35,7 @@ from tellonce.model.errors import ConfigurationError
 from tellonce.observability.metrics import RECONCILER_DEPARTMENT, Service
 from tellonce.publish.cycle import CycleSettings, PublishingCycle
 from tellonce.publish.images import Publication
-from tellonce.publish.relay import ORDERS_TASK, Relay, RelayPorts, RelaySettings
+from tellonce.publish.relay import Relay, RelaySettings, ViewLog
 from tellonce.publish.send import Sender
 from tellonce.publish.stage import Stager
 from tellonce.publish.staged import StageLimits
@@ -41,24 +43,26 @@ from tellonce.publish.streams import PublishedView, published_views
 from tellonce.reconcile.core import Core
 from tellonce.reconcile.policy import load_policy
 from tellonce.reconcile.service import Reconciler
-from tellonce.reconcile.wires import answer_topics, attestation_topics, connect
 from tellonce.storage.bound_table import BoundTable
-from tellonce.storage.database import open_database, reading
+from tellonce.storage.database import open_database
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
-from tellonce.storage.progress import load_cursor
 from tellonce.topology import Topology, load_topology
 from tellonce.topology.topics import (
-    DIVERGENCES,
-    EVIDENCE,
-    INQUIRIES,
-    MARKS,
-    ORDERS,
+    OPERATOR,
     RECONCILER,
     answers,
     attestations,
+    divergences,
+    evidence,
     group_of,
     heartbeats,
+    inquiries,
+    marks,
+    order_speakers,
+    orders,
+    publishers,
+    subscribers,
 )
 
 __all__ = [
@@ -211,17 +215,15 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     authority = authority_of(settings, contract, department, engine)
     topics = {view.name: view.view.topic for view in authority.views}
     kafka = settings.kafka
+    ordering = [orders(speaker) for speaker in order_speakers(contract.topology, department)]
     check_connection(
         kafka,
-        reads=[ORDERS, INQUIRIES, *topics.values()],
-        writes=[MARKS, answers(department), heartbeats(department), *topics.values()],
+        reads=[*ordering, inquiries(department), *topics.values()],
+        writes=[marks(department), answers(department), heartbeats(department), *topics.values()],
     )
     check_own_schema(engine, department)
     name = f"tellonce-relay-{department}"
-    control = ControlPorts(kafka, name, department, stack)
-    with reading(engine) as connection:
-        cursors = {p: int(load_cursor(connection, f"{ORDERS_TASK}:{p}") or 0) for p in range(64)}
-    orders, has_read_orders = control.read_orders(ORDERS, cursors)
+    channel = stack.enter_context(KafkaChannel(kafka, department, name))
     cycle_settings = CycleSettings(
         department=department,
         holder=f"{socket.gethostname()}:{os.getpid()}",
@@ -232,15 +234,9 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     sender = Sender(lambda: make_producer(kafka, name), topics, time.monotonic, kafka.message_timeout_seconds)
     stager = Stager(department, authority.publications, contract.catalogue, limits)
     cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
-    ports = RelayPorts(
-        mark=control.mark,
-        answer=control.answer,
-        tombstones=lambda due: control.bury(due, topics),
-        flush=control.flush,
-        orders=orders,
-        has_read_orders=has_read_orders,
-        inquiries=control.read_inquiries(INQUIRIES),
-        read_log_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
+    log = ViewLog(
+        read_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
+        bury=partial(bury, kafka, f"{name}-nulls", topics),
     )
     meters = relay_meters(department, contract.topology)
     watch = RelayWatch(meters, department, engine, authority.publications)
@@ -250,7 +246,8 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
         engine,
         cycle,
         authority.publications,
-        ports,
+        channel,
+        log,
         on_turn=watch.turned,
     )
     stack.callback(relay.close)
@@ -272,19 +269,12 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     kafka = settings.kafka
     check_connection(
         kafka,
-        reads=[INQUIRIES, *topics],
-        writes=[attestations(department), answers(department), heartbeats(department), ORDERS],
+        reads=[inquiries(department), *topics],
+        writes=[make(department) for make in (attestations, answers, heartbeats, orders)],
     )
     check_own_schema(engine, department)
     name = f"tellonce-applier-{department}"
-    control = ControlPorts(kafka, name, department, stack)
-    ports = ApplierPorts(
-        attest=control.attest,
-        answer=control.answer,
-        order=control.order,
-        inquiries=control.read_inquiries(INQUIRIES),
-        flush=control.flush,
-    )
+    channel = stack.enter_context(KafkaChannel(kafka, department, name))
 
     def make_reader(applier: Applier) -> GroupReader:
         return GroupReader(
@@ -311,7 +301,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
         views,
         contract.catalogue,
         make_reader,
-        ports,
+        channel,
         on_applied=watch.applied,
     )
     stack.callback(applier.close)
@@ -354,18 +344,28 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
         RetryableError: the broker is away.
     """
     topology = load_topology(settings.topology)
-    heard = [heartbeats(department) for department in answer_topics(topology).values()]
+    publishing, subscribing = publishers(topology), subscribers(topology)
+    active = [name for name in topology.departments if name in {*publishing, *subscribing}]
+    heard = [heartbeats(department) for department in active]
     check_connection(
         settings.kafka,
-        reads=[MARKS, DIVERGENCES, *heard, *attestation_topics(topology), *answer_topics(topology)],
-        writes=[INQUIRIES, ORDERS, DIVERGENCES, EVIDENCE, heartbeats(RECONCILER)],
+        reads=[
+            *(divergences(RECONCILER), divergences(OPERATOR), *heard),
+            *(marks(department) for department in publishing),
+            *(attestations(department) for department in subscribing),
+            *(answers(department) for department in active),
+        ],
+        writes=[
+            *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
+            *(inquiries(department) for department in active),
+        ],
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
     meters = reconciler_meters(topology)
     reader = stack.enter_context(ControlReader(settings.kafka, f"{RECONCILER}-heartbeats", heard, start="now"))
     watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, reader))
     monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, stack)
-    wires = stack.enter_context(connect(settings.kafka, topology))
-    reconciler = watch.reconciler = Reconciler(core, topology, wires, watcher=ReconcilerLoop(watch, monitor))
+    channel = stack.enter_context(KafkaChannel(settings.kafka, RECONCILER, RECONCILER))
+    reconciler = watch.reconciler = Reconciler(core, topology, channel, watcher=ReconcilerLoop(watch, monitor))
     monitor.is_ready = lambda: reconciler.is_loaded
     return reconciler, monitor

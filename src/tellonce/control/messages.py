@@ -12,6 +12,7 @@ from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordSta
 from tellonce.model.errors import PoisonMessageError
 
 __all__ = [
+    "MAX_MESSAGE_BYTES",
     "MAX_PAGE_RECORDS",
     "Answer",
     "Attestation",
@@ -21,6 +22,7 @@ __all__ = [
     "Heartbeat",
     "Inquiry",
     "Mark",
+    "Message",
     "Order",
     "OrderAction",
     "PageEntry",
@@ -31,9 +33,26 @@ __all__ = [
 ]
 
 MAX_PAGE_RECORDS = 5_000
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""No control message is larger: an answer with all buckets of a stream is about half as large."""
 
+_MAX_INT64 = 2**63 - 1
+_MAX_BUCKETS = 65_536
+_MAX_DEPARTMENTS = 1_000
+
+# Every field is bounded: whoever may write a topic is not therefore to be trusted with what its readers keep.
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=_MAX_INT64)]
+Instant = Annotated[int, Field(ge=-_MAX_INT64, le=_MAX_INT64)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,199}$")]
+"""A view, a department, a kind of finding, a metric."""
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
+Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$")]
+"""What a person wrote: one line, without what steers a terminal or turns the direction of writing."""
+Bucket = Annotated[int, Field(ge=0, lt=_MAX_BUCKETS)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Departments = Annotated[tuple[Name, ...], Field(max_length=_MAX_DEPARTMENTS)]
 
 
 class _Message(BaseModel):
@@ -43,19 +62,19 @@ class _Message(BaseModel):
 
 
 class _OfStream(_Message):
-    view: str
-    partition: Count
+    view: Name
+    partition: Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Mark(_OfStream):
     """The authority's statement of a stream: in this epoch, after this sequence, so many records of this sum."""
 
-    department: str
-    epoch: Annotated[int, Field(ge=1)]
+    department: Name
+    epoch: Annotated[int, Field(ge=1, le=_MAX_INT64)]
     sequence: Count
     sum: Hex32
     count: Count
-    at_ms: int
+    at_ms: Instant
 
 
 class Attestation(_OfStream):
@@ -64,14 +83,14 @@ class Attestation(_OfStream):
     `count` is how many records are in the sum; `states` counts the department's records by state.
     """
 
-    department: str
-    epoch: Annotated[int, Field(ge=1)]
+    department: Name
+    epoch: Annotated[int, Field(ge=1, le=_MAX_INT64)]
     sequence: Count
     sum: Hex32
     count: Count
     states: Mapping[RecordState, Count]
     unlinked_rows: Count = 0
-    at_ms: int
+    at_ms: Instant
 
 
 class Inquiry(_OfStream):
@@ -81,13 +100,13 @@ class Inquiry(_OfStream):
     `after` asks for the page behind that pseudonym.
     """
 
-    inquiry_id: str
-    departments: tuple[str, ...]
+    inquiry_id: Id
+    departments: Departments
     ask: Literal["buckets", "records"]
-    buckets: tuple[int, ...] = ()
-    after: str = ""
+    buckets: Annotated[tuple[Bucket, ...], Field(max_length=_MAX_BUCKETS)] = ()
+    after: Hex32 | Literal[""] = ""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_RECORDS)] = MAX_PAGE_RECORDS
-    at_ms: int
+    at_ms: Instant
 
 
 class BucketSum(BaseModel):
@@ -95,7 +114,7 @@ class BucketSum(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    bucket: Count
+    bucket: Bucket
     sum: Hex32
     count: Count
 
@@ -111,7 +130,7 @@ class PageEntry(BaseModel):
     sequence: Count
     digest: Hex32 | None
     state: RecordState
-    reason: str | None = None
+    reason: Code | None = None
 
 
 class Answer(_OfStream):
@@ -121,14 +140,14 @@ class Answer(_OfStream):
     `next_after` names the pseudonym to ask behind for the next page; empty when this was the last.
     """
 
-    inquiry_id: str
-    department: str
+    inquiry_id: Id
+    department: Name
     epoch: Count
     position: Count
-    buckets: tuple[BucketSum, ...] = ()
-    records: tuple[PageEntry, ...] = ()
-    next_after: str = ""
-    at_ms: int
+    buckets: Annotated[tuple[BucketSum, ...], Field(max_length=_MAX_BUCKETS)] = ()
+    records: Annotated[tuple[PageEntry, ...], Field(max_length=MAX_PAGE_RECORDS)] = ()
+    next_after: Hex32 | Literal[""] = ""
+    at_ms: Instant
 
 
 OrderAction = Literal["repair", "tombstones", "resync"]
@@ -142,15 +161,15 @@ class Order(_OfStream):
     be followed by a null.
     """
 
-    order_id: str
+    order_id: Id
     action: OrderAction
-    pseudonyms: tuple[Hex32, ...] = ()
-    departments: tuple[str, ...] = ()
+    pseudonyms: Annotated[tuple[Hex32, ...], Field(max_length=MAX_PAGE_RECORDS)] = ()
+    departments: Departments = ()
     epoch: Count = 0
     up_to_sequence: Count = 0
-    by: str
-    reason: str
-    at_ms: int
+    by: Text
+    reason: Text
+    at_ms: Instant
 
 
 class DivergenceEvent(_OfStream):
@@ -160,8 +179,8 @@ class DivergenceEvent(_OfStream):
     explained by its known divergences without another inquiry.
     """
 
-    divergence_id: str
-    department: str
+    divergence_id: Id
+    department: Name
     pseudonym: Hex32
     kind: DivergenceKind
     state: DivergenceState
@@ -172,24 +191,26 @@ class DivergenceEvent(_OfStream):
     department_version: Count
     authority_digest: Hex32 | None
     department_digest: Hex32 | None
-    reason: str | None = None
-    order_id: str | None = None
+    reason: Code | None = None
+    order_id: Id | None = None
     repairs: Count = 0
-    by: str = "reconciler"
-    note: str | None = None
-    opened_at_ms: int
-    seen_at_ms: int = 0
+    by: Text = "reconciler"
+    note: Text | None = None
+    decision_id: Id | None = None
+    """The person's decision that this state follows from, so that each is carried out once."""
+    opened_at_ms: Instant
+    seen_at_ms: Instant = 0
     """When, by the department's clock, it last answered so; only what it attests after that can show it is over."""
-    at_ms: int
+    at_ms: Instant
 
 
 class Evidence(_Message):
     """A count, state or finding that a service recorded, for assessment; `facts` hold names and numbers."""
 
-    source: str
-    kind: str
-    facts: Mapping[str, str | int | float | None]
-    at_ms: int
+    source: Name
+    kind: Code
+    facts: Annotated[Mapping[Code, Text | Instant | Number | None], Field(max_length=100)]
+    at_ms: Instant
 
 
 class Reading(BaseModel):
@@ -197,8 +218,8 @@ class Reading(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    labels: Mapping[str, str]
-    value: float | None
+    labels: Annotated[Mapping[Code, Text], Field(max_length=10)]
+    value: Number | None
 
 
 class Heartbeat(_Message):
@@ -207,15 +228,18 @@ class Heartbeat(_Message):
     `department` is `reconciler` for the reconciler. `holder` tells processes of one service apart.
     """
 
-    department: str
+    department: Name
     service: Literal["relay", "applier", "reconciler"]
-    holder: str
+    holder: Text
     state: Literal["running", "paused", "stopped"]
-    release: str
-    started_at_ms: int
-    at_ms: int
-    gauges: Mapping[str, tuple[Reading, ...]]
+    release: Text
+    started_at_ms: Instant
+    at_ms: Instant
+    gauges: Annotated[Mapping[Code, Annotated[tuple[Reading, ...], Field(max_length=20_000)]], Field(max_length=100)]
 
+
+Message = Mark | Attestation | Inquiry | Answer | Order | DivergenceEvent | Evidence | Heartbeat
+"""Every control message; its shape tells the kind of topic that carries it."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -231,12 +255,21 @@ def decode_message(shape: type[M], data: bytes) -> M:
     Raises:
         PoisonMessageError: the bytes are not a message of that shape.
     """
+    if len(data) > MAX_MESSAGE_BYTES:
+        msg = f"expected a {shape.__name__} message of at most {MAX_MESSAGE_BYTES} bytes, found {len(data)}"
+        raise PoisonMessageError(f"{msg}; it was skipped", shape=shape.__name__)
     try:
         return shape.model_validate_json(data)
     except ValidationError as error:
-        places = ", ".join(".".join(map(str, e["loc"])) or "message" for e in error.errors()[:5])
-        msg = f"expected a {shape.__name__} message, found one that is wrong at {places}; it was skipped"
+        # Only the shape's own names are told: what else a place is made of may be anybody's text.
+        places = ", ".join(dict.fromkeys(_field(shape, each["loc"]) for each in error.errors(include_input=False)[:5]))
+        msg = f"expected a message of shape {shape.__name__}, found one that is wrong at {places}; it was skipped"
         raise PoisonMessageError(msg, shape=shape.__name__) from error
+
+
+def _field(shape: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    name = str(place[0]) if place else "message"
+    return name if name in shape.model_fields or not place else "a field that it does not have"
 
 
 def stream_key(view: str, partition: int) -> bytes:

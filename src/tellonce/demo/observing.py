@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
 
+from tellonce.control.channel import Channel, Heard
 from tellonce.control.messages import DivergenceEvent
-from tellonce.kafka.control import ControlReader
 from tellonce.model.divergence import is_open
 from tellonce.reconcile.reading import newest_divergences
 from tellonce.storage.database import own_table_name, reading
 from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
 from tellonce.topology import Topology
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
 __all__ = ["DivergenceWatch", "Observer", "Progress", "percentiles"]
 
@@ -124,17 +125,18 @@ def percentiles(delays_ms: Sequence[int]) -> dict[str, int | None]:
 
 
 class DivergenceWatch:
-    """Follows the topic of divergences: which were ever opened, and how each stands now."""
+    """Follows the topics of divergences: which were ever opened, and how each stands now."""
 
-    def __init__(self, reader: ControlReader) -> None:
-        self._reader = reader
-        self._values: list[bytes | None] = []
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.listen(DivergenceEvent, (RECONCILER, OPERATOR), "beginning")
+        self._heard: list[Heard[DivergenceEvent]] = []
 
     def newest(self) -> dict[tuple[str, str, str], DivergenceEvent]:
         """Gives the newest state of each divergence, by department, view and pseudonym."""
-        while messages := self._reader.poll(0.05):
-            self._values += [message.value for message in messages]
-        events = newest_divergences(self._values, with_resolved=True)
+        while heard := self._channel.hear(DivergenceEvent, 0.05):
+            self._heard += heard
+        events = newest_divergences(self._heard, with_resolved=True)
         return {(event.department, event.view, event.pseudonym): event for event in events}
 
     def open_ones(self) -> list[DivergenceEvent]:

@@ -26,7 +26,7 @@ from tellonce.demo.prometheus import PrometheusServer, find_prometheus
 from tellonce.demo.services import Commands, RunningServices
 from tellonce.demo.show import DemoProgress, where_to_look
 from tellonce.demo.sites import Sites, copy_configuration, keep_databases, open_sites, write_facts
-from tellonce.kafka.control import ControlReader
+from tellonce.kafka.channel import KafkaChannel
 from tellonce.keyring import load_view_keys
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import ConfigurationError, InvariantError, RetryableError
@@ -34,7 +34,7 @@ from tellonce.observability.alerts import rules_of
 from tellonce.observability.logs import configure_logs
 from tellonce.storage.database import open_database
 from tellonce.topology import Topology, load_topology
-from tellonce.topology.topics import DIVERGENCES
+from tellonce.topology.topics import OPERATOR
 
 __all__ = ["DemoOptions", "run_demo"]
 
@@ -172,8 +172,8 @@ class _Run:
                 self._services.start(name, "consume", name)
         self._services.start("public-security", "reconcile")
         self._observer = Observer(self._topology, self._engines)
-        reader = self._stack.enter_context(ControlReader(self._sites.kafka, "tellonce-demo", [DIVERGENCES]))
-        self._watch = DivergenceWatch(reader)
+        channel = self._stack.enter_context(KafkaChannel(self._sites.kafka, OPERATOR, "tellonce-demo"))
+        self._watch = DivergenceWatch(channel)
 
     def watch(self) -> None:
         """Starts a Prometheus that scrapes every service, with the city's rules, and tells where to look."""

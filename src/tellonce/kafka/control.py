@@ -1,13 +1,15 @@
 """Writing and reading the control topics; what a message means is none of this module's business."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
+import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from tellonce.control.channel import Place, Start
 from tellonce.kafka.clients import make_producer, make_reader
 from tellonce.kafka.errors import error_of, is_end_of_partition, kafka_error, message_error
 from tellonce.kafka.reading import consume_now, first_and_end_offsets, partition_count
@@ -15,6 +17,8 @@ from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import RetryableError, TellonceError
 
 __all__ = ["ControlMessage", "ControlReader", "ControlWriter"]
+
+_log = structlog.get_logger()
 
 _QUEUE_WAIT_SECONDS = 0.1
 _BATCH = 500
@@ -116,7 +120,7 @@ class ControlWriter:
 
 
 class ControlReader:
-    """Reads all partitions of some topics, without a group, from their beginning or from now on; not thread safe.
+    """Reads all partitions of some topics, without a group, each from where it is told to; not thread safe.
 
     Whoever reads from the beginning asks `has_caught_up` before judging by what is missing.
     """
@@ -125,8 +129,8 @@ class ControlReader:
         self,
         settings: KafkaSettings,
         client_id: str,
-        topics: Iterable[str],
-        start: Literal["beginning", "now"] = "beginning",
+        topics: Iterable[str] = (),
+        start: Start = "beginning",
         *,
         group_id: str | None = None,
     ) -> None:
@@ -139,28 +143,56 @@ class ControlReader:
             ConfigurationError: a topic is missing or closed to this user.
         """
         self._reader = make_reader(settings, client_id, group_id=group_id)
-        self._behind: set[tuple[str, int]] = set()
+        self._connect_seconds = settings.connect_timeout_seconds
+        self._assigned: set[Place] = set()
+        self._behind: set[Place] = set()
         self._failure: TellonceError | None = None
         try:
-            self._assign(topics, start, settings.connect_timeout_seconds)
+            self.follow(topics, start)
         except TellonceError:
             self.close()
             raise
 
-    def _assign(self, topics: Iterable[str], start: Literal["beginning", "now"], timeout_seconds: float) -> None:
-        deadline = time.monotonic() + timeout_seconds
+    def follow(self, topics: Iterable[str], start: Start) -> dict[Place, int]:
+        """Reads these topics too; one that is being read already is read from the new place.
+
+        Gives the offset at which each partition is begun, 0 for its beginning.
+
+        Raises:
+            RetryableError: the broker did not answer within `connect_timeout_seconds`; all is as it was.
+            ConfigurationError: a topic is missing or closed to this user.
+        """
+        deadline = time.monotonic() + self._connect_seconds
         positions: list[TopicPartition] = []
         for topic in dict.fromkeys(topics):
             count = partition_count(self._reader, topic, max(deadline - time.monotonic(), 0.001))
             for partition in range(count):
-                offset = OFFSET_BEGINNING
-                if start == "now":
-                    # OFFSET_END would be looked up later, and what is written until then would be missed.
-                    remaining = max(deadline - time.monotonic(), 0.001)
-                    _, offset = first_and_end_offsets(self._reader, topic, partition, remaining)
-                positions.append(TopicPartition(topic, partition, offset))
-        self._behind = {(one.topic, one.partition) for one in positions}
-        self._reader.assign(positions)
+                remaining = max(deadline - time.monotonic(), 0.001)
+                positions.append(TopicPartition(topic, partition, self._offset((topic, partition), start, remaining)))
+        places = {(one.topic, one.partition) for one in positions}
+        try:
+            if again := places & self._assigned:
+                self._reader.incremental_unassign([TopicPartition(topic, number) for topic, number in sorted(again)])
+            if positions:
+                self._reader.incremental_assign(positions)
+        except KafkaException as error:
+            raise error_of(error, "read control topics") from error
+        self._assigned |= places
+        self._behind |= places
+        return {(one.topic, one.partition): max(one.offset, 0) for one in positions}
+
+    def _offset(self, place: Place, start: Start, timeout_seconds: float) -> int:
+        if start == "beginning" or (isinstance(start, Mapping) and not start.get(place)):
+            return OFFSET_BEGINNING
+        # OFFSET_END would be looked up later, and what is written until then would be missed.
+        first, end = first_and_end_offsets(self._reader, *place, timeout_seconds)
+        if not isinstance(start, Mapping):
+            return end
+        if first <= start[place] <= end:
+            return start[place]
+        # The topic was made again, or its oldest messages are gone: nothing that is there may be missed.
+        _log.warning("control_topic_is_another", topic=place[0], partition=place[1], known=start[place], end=end)
+        return first
 
     def __enter__(self) -> Self:
         """Give the reader itself."""

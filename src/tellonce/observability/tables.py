@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["clear_screen", "say", "show_json", "show_table"]
 
@@ -38,6 +39,12 @@ def show_table(title: str, rows: Sequence[Mapping[str, object]], *, empty: str) 
     for name in rows[0]:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_plain(value) for value in row.values()))
     # A file or a pipe has no right margin: nothing is folded there that a person may search for.
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES).print(table)
+
+
+def _plain(value: object) -> Text:
+    # What a message or a file holds is text: neither rich's markup nor what steers a terminal.
+    text = "" if value is None else str(value)
+    return Text("".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text))

@@ -8,16 +8,47 @@ from sqlalchemy import Connection, select, update
 from tellonce.control.messages import Order
 from tellonce.model.change import Origin
 from tellonce.model.divergence import RecordState
+from tellonce.model.rounds import Rounds
 from tellonce.publish.images import Publication
 from tellonce.publish.streams import PublishedView, begin_epoch, load_published
 from tellonce.storage.database import clock_ms
 from tellonce.storage.outbox import OutboxRow
 from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
+from tellonce.topology import View
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
-__all__ = ["carry_out", "due_tombstones"]
+__all__ = ["carry_out", "due_tombstones", "why_refused", "within_cap"]
 
 _log = structlog.get_logger()
+
+
+def why_refused(order: Order, speaker: str, view: View) -> str | None:
+    """Gives why an order of this speaker is not carried out; nothing if it is.
+
+    The reconciler and the operators may order everything. A department may have records of a view that it subscribes
+    to repaired for itself, and nothing else: what it orders costs all others, and tells them what it holds.
+    """
+    if speaker in {RECONCILER, OPERATOR}:
+        return None
+    if order.action != "repair":
+        return f"a department orders no {order.action}"
+    if speaker not in view.subscriptions:
+        return "it does not subscribe to the view"
+    if order.departments != (speaker,):
+        return "a department orders for itself alone"
+    return None
+
+
+def within_cap(order: Order, speaker: str, view: View, rounds: Rounds, now_ms: int) -> Order:
+    """Gives the order with as many records as a department may still have in this round; others have no such bound."""
+    if speaker not in view.subscriptions:
+        return order
+    place = (speaker, view.name)
+    left = rounds.left(place, view.subscriptions[speaker].repair_cap, now_ms)
+    pseudonyms = order.pseudonyms[:left]
+    rounds.use(place, len(pseudonyms), now_ms)
+    return order.model_copy(update={"pseudonyms": pseudonyms})
 
 
 def carry_out(connection: Connection, publication: Publication, view: PublishedView, order: Order) -> int:

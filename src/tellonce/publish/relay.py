@@ -1,54 +1,49 @@
 """The relay: publishes what waits in one authority's database, answers for its ledger and carries out orders."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Engine, update
+from sqlalchemy import Connection, Engine, update
 
-from tellonce.control.messages import Answer, Inquiry, Mark, Order
+from tellonce.control.channel import Channel, Heard, Place
+from tellonce.control.messages import Inquiry, Order
+from tellonce.model.rounds import Rounds
+from tellonce.observability.messages import message_by_itself
 from tellonce.publish.answers import answer_inquiry
 from tellonce.publish.cycle import PublishingCycle, Turn
 from tellonce.publish.images import Publication
 from tellonce.publish.log_check import LogReader
-from tellonce.publish.orders import carry_out, due_tombstones
+from tellonce.publish.orders import carry_out, due_tombstones, why_refused, within_cap
 from tellonce.publish.streams import PublishedView
 from tellonce.publish.sweep import sweep_authority
 from tellonce.storage.database import reading, writing
 from tellonce.storage.lease import LeaseLostError, hold_lease
-from tellonce.storage.progress import save_cursor
+from tellonce.storage.progress import load_places, save_place
 from tellonce.storage.tables import own_tables
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
-__all__ = ["ORDERS_TASK", "GivenOrder", "Relay", "RelayPorts", "RelaySettings"]
+__all__ = ["Relay", "RelaySettings", "ViewLog"]
 
 _log = structlog.get_logger()
 
-ORDERS_TASK = "orders"
+_ORDERS_TASK = "orders"
 _CHUNK_SECONDS = 0.2
+_ROUND_SECONDS = 60.0
+"""Within so long a department may have as many records repaired for itself as its subscription's cap says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenOrder:
-    """An order with its place in the topic of orders; `order` is None for a message that is none."""
+class ViewLog:
+    """What a relay does with the topics of its views, besides sending events.
 
-    partition: int
-    offset: int
-    order: Order | None
+    `bury` writes the null that lets compaction forget a deleted record, and returns when all have arrived.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayPorts:
-    """What a relay says and is told, besides the events themselves."""
-
-    mark: Callable[[Mark], None]
-    answer: Callable[[Answer], None]
-    tombstones: Callable[[Sequence[Mapping[str, object]]], None]
-    flush: Callable[[], None]
-    orders: Callable[[], Sequence[GivenOrder]]
-    has_read_orders: Callable[[], bool]
-    inquiries: Callable[[], Sequence[Inquiry]]
-    read_log_ends: LogReader
+    read_ends: LogReader
+    bury: Callable[[Sequence[Mapping[str, object]]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +63,8 @@ class Relay:
         engine: Engine,
         cycle: PublishingCycle,
         publications: Sequence[Publication],
-        ports: RelayPorts,
+        channel: Channel,
+        log: ViewLog,
         *,
         on_turn: Callable[[Turn], None] = lambda _turn: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -79,7 +75,11 @@ class Relay:
         self._record_types = tuple(publications)
         self._publications = {view.name: p for p in publications for view in p.views}
         self._views: dict[str, PublishedView] = {view.name: view for p in publications for view in p.views}
-        self._ports = ports
+        self._obeys = (RECONCILER, OPERATOR, *sorted({s for v in self._views.values() for s in v.view.subscriptions}))
+        self._rounds = Rounds(_ROUND_SECONDS)
+        self._obeyed: dict[Place, int] = {}
+        self._channel = channel
+        self._topics = log
         self._on_turn = on_turn
         self._monotonic = monotonic
         self._swept_at = self._chunk_at = float("-inf")
@@ -100,7 +100,7 @@ class Relay:
                 return False
             turn = self._cycle.turn()
             for mark in turn.marks:
-                self._ports.mark(mark)
+                self._channel.say(mark)
             did = not turn.is_idle
             did |= self._carry_out_orders()
             did |= self._answer()
@@ -111,7 +111,7 @@ class Relay:
             self._log.warning("lease_lost")
             self._cycle.forget()
             return False
-        self._ports.flush()
+        self._channel.flush()
         self._is_idle = not did
         self._say(turn)
         return did
@@ -119,7 +119,7 @@ class Relay:
     def is_done(self) -> bool:
         """Tells whether nothing is left to do or to say, all orders were read, and a sweep has been through."""
         has_swept = not self._sweeping and self.sweeps > 0
-        return self._is_idle and not self._cycle.owes_markers and has_swept and self._ports.has_read_orders()
+        return self._is_idle and not self._cycle.owes_markers and has_swept and self._channel.has_caught_up
 
     @property
     def holds_lease(self) -> bool:
@@ -135,10 +135,17 @@ class Relay:
         self._cycle.release()
 
     def _take_over(self) -> bool:
-        marks = self._cycle.take_over(self._ports.read_log_ends)
+        marks = self._cycle.take_over(self._topics.read_ends)
         for mark in marks or ():
-            self._ports.mark(mark)
-        return marks is not None
+            self._channel.say(mark)
+        if marks is None:
+            return False
+        # Where the orders stand is read now: another relay may have carried some out since this one started.
+        with reading(self._engine) as connection:
+            self._obeyed = load_places(connection, _ORDERS_TASK)
+        self._channel.listen(Order, self._obeys, self._obeyed)
+        self._channel.listen(Inquiry, (RECONCILER,), "now")
+        return True
 
     def _say(self, turn: Turn) -> None:
         self._on_turn(turn)
@@ -153,36 +160,62 @@ class Relay:
         )
 
     def _carry_out_orders(self) -> bool:
-        given = self._ports.orders()
-        for item in given:
-            with writing(self._engine) as connection:
-                if self._cycle.lease is not None:
-                    hold_lease(connection, self._cycle.lease)
-                order = item.order
-                if order is not None and order.view in self._views:
-                    publication = self._publications[order.view]
-                    records = carry_out(connection, publication, self._views[order.view], order)
-                    if order.action != "tombstones":
-                        self._log.info(
-                            "order_carried_out",
-                            order=order.order_id,
-                            view=order.view,
-                            action=order.action,
-                            records=records,
-                        )
-                save_cursor(connection, f"{ORDERS_TASK}:{item.partition}", str(item.offset + 1))
+        given = self._channel.hear(Order)
+        for heard in given:
+            with message_by_itself("Order", order=heard.message.order_id, speaker=heard.speaker):
+                self._obey(heard)
+        for place, offset in self._channel.places(Order).items():
+            # What failed, or was no order, is not read again either.
+            if self._obeyed.get(place, 0) < offset:
+                self._pass(place, offset)
         return bool(given)
 
+    def _obey(self, heard: Heard[Order]) -> None:
+        order = heard.message
+        with self._provable() as connection:
+            if order.view in self._views:
+                self._carry_out(connection, order, heard.speaker)
+            save_place(connection, _ORDERS_TASK, heard.place, heard.offset + 1)
+        self._obeyed[heard.place] = heard.offset + 1
+
+    def _carry_out(self, connection: Connection, order: Order, speaker: str) -> None:
+        view = self._views[order.view]
+        facts = {"order": order.order_id, "view": order.view, "action": order.action, "speaker": speaker}
+        why = why_refused(order, speaker, view.view)
+        if why is not None:
+            self._log.warning("order_refused", why=why, **facts)
+            return
+        allowed = within_cap(order, speaker, view.view, self._rounds, int(self._monotonic() * 1000))
+        left_out = len(order.pseudonyms) - len(allowed.pseudonyms)
+        if left_out:
+            self._log.warning("order_refused", why="its cap is used up", records=left_out, **facts)
+        records = carry_out(connection, self._publications[order.view], view, allowed)
+        if order.action != "tombstones":
+            self._log.info("order_carried_out", records=records, **facts)
+
+    def _pass(self, place: Place, offset: int) -> None:
+        with self._provable() as connection:
+            save_place(connection, _ORDERS_TASK, place, offset)
+        self._obeyed[place] = offset
+
+    @contextmanager
+    def _provable(self) -> Generator[Connection]:
+        """A transaction that commits only while the lease is held."""
+        with writing(self._engine) as connection:
+            if self._cycle.lease is not None:
+                hold_lease(connection, self._cycle.lease)
+            yield connection
+
     def _answer(self) -> bool:
-        inquiries = self._ports.inquiries()
-        for inquiry in inquiries:
+        inquiries = self._channel.hear(Inquiry)
+        for inquiry in (heard.message for heard in inquiries):
             view = self._views.get(inquiry.view)
             if view is None or self._settings.department not in inquiry.departments:
                 continue
-            with reading(self._engine) as connection:
+            with message_by_itself("Inquiry", inquiry=inquiry.inquiry_id), reading(self._engine) as connection:
                 answer = answer_inquiry(connection, self._settings.department, view, inquiry)
-            if answer is not None:
-                self._ports.answer(answer)
+                if answer is not None:
+                    self._channel.say(answer)
         return bool(inquiries)
 
     def _sweep(self) -> bool:
@@ -203,7 +236,7 @@ class Relay:
             due = due_tombstones(connection, list(self._views))
         if not due:
             return False
-        self._ports.tombstones(due)
+        self._topics.bury(due)
         table = own_tables(self._engine.dialect.name).published
         with writing(self._engine) as connection:
             for grave in due:

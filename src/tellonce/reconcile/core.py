@@ -8,11 +8,12 @@ from enum import StrEnum
 
 from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Evidence, Inquiry, Mark, Order
 from tellonce.model.divergence import DivergenceState
+from tellonce.model.rounds import Rounds
 from tellonce.reconcile.compare import Comparisons, StreamId
 from tellonce.reconcile.drill import DrillPlan
 from tellonce.reconcile.evidence import evidence_of_divergence, evidence_of_status
 from tellonce.reconcile.lifecycle import DivergenceBook
-from tellonce.reconcile.orders import RepairRounds, plan_by_policy
+from tellonce.reconcile.orders import plan_by_policy
 from tellonce.reconcile.pages import Outcome
 from tellonce.reconcile.policy import ReconciliationPolicy
 from tellonce.reconcile.schedule import Concluded, DrillSchedule, Wish
@@ -55,7 +56,7 @@ class Core:
         self._book = DivergenceBook(policy)
         self._board = StatusBoard()
         self._drills = DrillSchedule(policy, new_id)
-        self._rounds = RepairRounds(policy.repair_round_seconds)
+        self._rounds = Rounds(policy.repair_round_seconds)
         self._tombstones = TombstoneOrders(policy.tombstone_pause_seconds, new_id)
         self._changed: set[_SubscribedStream] = set(self._subscribed_streams())
         self._looks_again_ms = 0
@@ -94,10 +95,10 @@ class Core:
         self._book.load(event)
         self._changed.add((event.department, StreamId(event.view, event.partition)))
 
-    def take_divergence(self, event: DivergenceEvent, now_ms: int) -> tuple[Output, ...]:
-        """Takes a message of the topic of divergences into account, which may be a person's decision."""
+    def take_decision(self, event: DivergenceEvent, now_ms: int) -> tuple[Output, ...]:
+        """Takes what a person decided about a divergence into account."""
         outputs: list[Output] = []
-        self._write_divergences(outputs, self._book.take_written(event, now_ms))
+        self._write_divergences(outputs, self._book.take_decision(event, now_ms))
         return tuple(outputs)
 
     def advance(self, now_ms: int) -> tuple[Output, ...]:

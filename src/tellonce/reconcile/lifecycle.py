@@ -11,7 +11,7 @@ from tellonce.model.divergence import DivergenceState, is_open
 from tellonce.reconcile.compare import Difference, StreamId
 from tellonce.reconcile.pages import Outcome
 from tellonce.reconcile.policy import ReconciliationPolicy
-from tellonce.reconcile.transitions import found_again, is_changed, opened, repairing, resolved
+from tellonce.reconcile.transitions import found_again, is_changed, opened, reopened, repairing, resolved
 from tellonce.topology.topics import RECONCILER
 
 __all__ = ["DivergenceBook"]
@@ -23,7 +23,6 @@ class DivergenceBook:
     def __init__(self, policy: ReconciliationPolicy) -> None:
         self._policy = policy
         self._by_stream: dict[tuple[str, StreamId], dict[str, DivergenceEvent]] = {}
-        self._rewritten: set[DivergenceEvent] = set()
 
     def __iter__(self) -> Iterator[DivergenceEvent]:
         """Goes through all of them."""
@@ -52,27 +51,26 @@ class DivergenceBook:
         else:
             events.pop(event.pseudonym, None)
 
-    def take_written(self, event: DivergenceEvent, now_ms: int) -> tuple[DivergenceEvent, ...]:
-        """Takes over what a person decided and wrote to the topic; what this reconciler wrote itself is known already.
+    def take_decision(self, event: DivergenceEvent, now_ms: int) -> tuple[DivergenceEvent, ...]:
+        """Takes over what a person decided, and gives the state in which it and what is known by now are joined.
 
-        A message of this reconciler may have crossed the person's, and would now be the newest; so the state in which
-        both are joined is given, to be written behind them.
+        A decision is carried out once, and only in the life of the divergence that it was made about.
         """
-        if event.by == RECONCILER:
-            return ()
-        if event in self._rewritten:
-            self._rewritten.discard(event)
-            return ()
         known = self.of(*_place(event)).get(event.pseudonym)
         if known is None or event.state not in {DivergenceState.ACCEPTED, DivergenceState.REPAIRING}:
             return ()
+        if known.opened_at_ms != event.opened_at_ms or known.decision_id == event.decision_id:
+            return ()
         if event.state is DivergenceState.ACCEPTED and event.authority_version != known.authority_version:
             # What was accepted is not what the authority says now.
-            return (self._store(known.model_copy(update={"by": RECONCILER, "at_ms": now_ms})),)
-        decided = {name: getattr(event, name) for name in ("state", "by", "note", "order_id", "repairs")}
-        joined = known.model_copy(update={**decided, "at_ms": now_ms})
-        self._rewritten.add(joined)
-        return (self._store(joined),)
+            changes: dict[str, object] = {"by": RECONCILER}
+        else:
+            changes = {name: getattr(event, name) for name in ("state", "by", "note", "order_id", "repairs")}
+        changes |= {"decision_id": event.decision_id, "at_ms": now_ms}
+        steps: list[DivergenceEvent] = []
+        if event.state is DivergenceState.REPAIRING and known.state is not DivergenceState.OPEN:
+            steps.append(reopened(known, by=event.by, now_ms=now_ms))
+        return (*steps, self._store(known.model_copy(update=changes)))
 
     def note(self, stream: StreamId, outcome: Outcome, now_ms: int) -> tuple[DivergenceEvent, ...]:
         """Gives what changes by what a drill-down found out."""

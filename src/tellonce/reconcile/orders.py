@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from tellonce.control.messages import MAX_PAGE_RECORDS, DivergenceEvent, Order
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.model.errors import ConfigurationError
+from tellonce.model.rounds import Rounds
 from tellonce.reconcile.compare import StreamId
-from tellonce.reconcile.transitions import accepted, reopened, repairing
+from tellonce.reconcile.transitions import accepted, repairing
 from tellonce.topology import Topology
 from tellonce.topology.topics import RECONCILER
 
 __all__ = [
     "RepairPlan",
     "RepairRequest",
-    "RepairRounds",
     "accept",
     "plan_by_person",
     "plan_by_policy",
@@ -53,14 +53,14 @@ class RepairPlan:
     left_alone: tuple[tuple[DivergenceEvent, str], ...] = ()
 
     def events(self, now_ms: int) -> tuple[DivergenceEvent, ...]:
-        """Gives what a person's command writes to the topic of divergences, after the orders themselves."""
+        """Gives the decisions that a person's command writes, after the orders themselves."""
         by = {order.order_id: order.by for order in self.orders}
         events: list[DivergenceEvent] = []
         for event in self.divergences:
             order_id = self.ordered[event.divergence_id]
-            if event.state is not DivergenceState.OPEN:
-                events.append(reopened(event, by=by[order_id], now_ms=now_ms))
-            events.append(repairing(event, order_id, by=by[order_id], now_ms=now_ms))
+            # The order's own id tells this decision from others.
+            ordered = repairing(event, order_id, by=by[order_id], now_ms=now_ms)
+            events.append(ordered.model_copy(update={"decision_id": order_id}))
         return tuple(events)
 
 
@@ -74,26 +74,6 @@ class RepairRequest:
     department: str | None = None
     cap: int = 1000
     """Most records of this request; the rest is left alone and said to be."""
-
-
-class RepairRounds:
-    """How much of each subscription's cap is used up in its present round. Not thread-safe."""
-
-    def __init__(self, round_seconds: float) -> None:
-        self._round_ms = int(round_seconds * 1000)
-        self._used: dict[tuple[str, str], tuple[int, int]] = {}
-
-    def left(self, subscription: tuple[str, str], cap: int, now_ms: int) -> int:
-        """Gives how many records of a (department, view) may be ordered now."""
-        began_ms, used = self._used.get(subscription, (now_ms, 0))
-        return cap if now_ms - began_ms >= self._round_ms else max(0, cap - used)
-
-    def use(self, subscription: tuple[str, str], records: int, now_ms: int) -> None:
-        """Counts records that were ordered; the first ones begin a round."""
-        began_ms, used = self._used.get(subscription, (now_ms, 0))
-        if now_ms - began_ms >= self._round_ms:
-            began_ms, used = now_ms, 0
-        self._used[subscription] = (began_ms, used + records)
 
 
 def why_not_by_policy(event: DivergenceEvent, topology: Topology) -> str | None:
@@ -113,7 +93,7 @@ def why_not_by_policy(event: DivergenceEvent, topology: Topology) -> str | None:
 def plan_by_policy(
     divergences: Iterable[DivergenceEvent],
     topology: Topology,
-    rounds: RepairRounds,
+    rounds: Rounds,
     *,
     new_id: Callable[[], str],
     now_ms: int,
@@ -175,7 +155,13 @@ def plan_by_person(
 
 
 def accept(
-    divergences: Iterable[DivergenceEvent], ids: Sequence[str], *, by: str, reason: str, now_ms: int
+    divergences: Iterable[DivergenceEvent],
+    ids: Sequence[str],
+    *,
+    by: str,
+    reason: str,
+    new_id: Callable[[], str],
+    now_ms: int,
 ) -> tuple[DivergenceEvent, ...]:
     """Gives the messages by which a person accepts these divergences for as long as the authority's version stays.
 
@@ -186,7 +172,10 @@ def accept(
         msg = "expected a reason for accepting a divergence, found none; it is what the next person will read"
         raise ConfigurationError(msg)
     known = {event.divergence_id: event for event in divergences}
-    return tuple(accepted(_by_id(known, each), by=by, reason=reason, now_ms=now_ms) for each in dict.fromkeys(ids))
+    return tuple(
+        accepted(_by_id(known, each), by=by, reason=reason, decision_id=new_id(), now_ms=now_ms)
+        for each in dict.fromkeys(ids)
+    )
 
 
 def render_plan(plan: RepairPlan) -> str:

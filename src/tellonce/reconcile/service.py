@@ -4,18 +4,18 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
-from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Mark, Order, decode_message
-from tellonce.kafka.control import ControlMessage
-from tellonce.model.errors import PoisonMessageError, RetryableError
+from tellonce.control.channel import Channel, Heard
+from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Mark, Order
+from tellonce.model.errors import InvariantError, RetryableError
+from tellonce.observability.messages import message_by_itself
 from tellonce.reconcile.core import Core, Output, Taken
 from tellonce.reconcile.status import StreamStatus
-from tellonce.reconcile.wires import Wires, answer_topics, attestation_topics, render_output
 from tellonce.topology import Topology
-from tellonce.topology.topics import DIVERGENCES, MARKS
+from tellonce.topology.topics import OPERATOR, RECONCILER, publishers, subscribers
 
 __all__ = ["Reconciler", "Watcher", "epoch_ms"]
 
@@ -52,17 +52,18 @@ class Reconciler:
         self,
         core: Core,
         topology: Topology,
-        wires: Wires,
+        channel: Channel,
         *,
         watcher: Watcher | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
     ) -> None:
         self._core = core
-        self._wires = wires
+        self._channel = channel
         self._watcher = watcher or Watcher()
         self._clock_ms = clock_ms
-        self._attesting = attestation_topics(topology)
-        self._answering = answer_topics(topology)
+        self._topology = topology
+        self._is_listening = False
+        self._decisions: dict[str, DivergenceEvent] = {}
         self._unwritten: deque[Output] = deque()
         self._statuses: tuple[StreamStatus, ...] = ()
         self._is_loaded = False
@@ -125,77 +126,93 @@ class Reconciler:
         if not self._is_loaded:
             self._load()
             return False
-        asking = self._core.is_asking
         quiet = True
         for batch in range(_BATCHES_AT_ONCE):
             wait_seconds = 0.0 if batch else _WAIT_SECONDS
-            messages = self._wires.answers.poll(wait_seconds if asking else 0.0)
-            messages += self._wires.statements.poll(0.0 if asking else wait_seconds)
-            for message in messages:
-                self._take(message)
-            if not messages:
+            if not self._take_all(wait_seconds):
                 break
             quiet = False
         return quiet
 
     def _load(self) -> None:
         """Reads the topics up to their ends before anything is decided: an old difference may be over by now."""
-        for message in self._wires.statements.poll(_WAIT_SECONDS):
-            self._take(message)
-        if self._wires.statements.has_caught_up:
+        if not self._is_listening:
+            self._listen()
+        self._take_all(_WAIT_SECONDS)
+        if self._channel.has_caught_up:
             self._is_loaded = True
+            for decision in self._decisions.values():
+                self._unwritten.extend(self._core.take_decision(decision, self._clock_ms()))
+            self._decisions.clear()
             _log.info("reconciler_caught_up", divergences=len(self._core.divergences()))
 
-    def _take(self, message: ControlMessage) -> None:
-        if message.value is None:
-            return
-        where = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
-        try:
-            taken = self._hand_in(message.topic, message.value)
-        except PoisonMessageError as error:
-            _log.warning("control_message_skipped", reason=str(error), **where)
-            return
+    def _listen(self) -> None:
+        publishing, attesting = publishers(self._topology), subscribers(self._topology)
+        # Answers first: their end must be known before the first inquiry is written.
+        self._channel.listen(Answer, sorted({*publishing, *attesting}), "now")
+        self._channel.listen(DivergenceEvent, (RECONCILER, OPERATOR), "beginning")
+        self._channel.listen(Mark, publishing, "beginning")
+        self._channel.listen(Attestation, attesting, "beginning")
+        self._is_listening = True
+
+    def _take_all(self, wait_seconds: float) -> bool:
+        """Hands in what has come, and tells whether anything has."""
+        has_come = False
+        for shape in (DivergenceEvent, Answer, Attestation, Mark):
+            # Each is handed in before the next is asked for, which may fail.
+            for heard in self._channel.hear(shape, 0.0 if has_come else wait_seconds):
+                has_come = True
+                with message_by_itself(shape.__name__, speaker=heard.speaker):
+                    self._tell_of(heard, self._hand_in(heard))
+            # Whatever came first has ended the wait.
+            wait_seconds = 0.0
+        return has_come
+
+    def _tell_of(self, heard: Heard[Any], taken: Taken) -> None:
+        where = {"topic": heard.place[0], "partition": heard.place[1], "offset": heard.offset}
         match taken:
             case Taken.TAKEN:
                 pass
             case Taken.LATE:
                 _log.debug("control_message_late", **where)
             case Taken.FOREIGN:
-                _log.warning("control_message_refused", **where)
+                _log.warning("control_message_refused", reason="its stream is none of its speaker's", **where)
             case Taken.CONTRADICTORY:
                 _log.error("mark_contradicted", **where)
             case _:
                 assert_never(taken)
 
-    def _hand_in(self, topic: str, value: bytes) -> Taken:
-        if topic == MARKS:
-            return self._core.take_mark(decode_message(Mark, value))
-        if topic == DIVERGENCES:
-            self._hand_in_divergence(decode_message(DivergenceEvent, value))
-            return Taken.TAKEN
-        if topic in self._attesting:
-            attestation = decode_message(Attestation, value)
-            # Only the topic tells who wrote it: the broker lets nobody else write there.
-            return self._core.take_attestation(attestation) if self._is_by(topic, attestation) else Taken.FOREIGN
-        answer = decode_message(Answer, value)
-        return self._core.take_answer(answer, self._clock_ms()) if self._is_by(topic, answer) else Taken.FOREIGN
+    def _hand_in(self, heard: Heard[Any]) -> Taken:
+        match heard.message:
+            case Mark() as mark:
+                return self._core.take_mark(mark)
+            case Attestation() as attestation:
+                return self._core.take_attestation(attestation)
+            case Answer() as answer:
+                return self._core.take_answer(answer, self._clock_ms())
+            case DivergenceEvent() as event:
+                self._hand_in_divergence(heard.speaker, event)
+                return Taken.TAKEN
+            case other:
+                raise InvariantError(f"expected no message of shape {type(other).__name__}")
 
-    def _is_by(self, topic: str, message: Attestation | Answer) -> bool:
-        return message.department == (self._attesting.get(topic) or self._answering.get(topic))
-
-    def _hand_in_divergence(self, event: DivergenceEvent) -> None:
-        if self._is_loaded:
-            self._unwritten.extend(self._core.take_divergence(event, self._clock_ms()))
+    def _hand_in_divergence(self, speaker: str, event: DivergenceEvent) -> None:
+        if speaker == RECONCILER:
+            if not self._is_loaded:
+                self._core.load_divergence(event)
+        elif self._is_loaded:
+            self._unwritten.extend(self._core.take_decision(event, self._clock_ms()))
         else:
-            self._core.load_divergence(event)
+            # Only the newest of each is waiting to be carried out, if it has not been already.
+            self._decisions[event.divergence_id] = event
 
     def _write(self) -> None:
         """Writes what is due; after a failure all of it is written again, which readers bear."""
         if not self._unwritten:
             return
         for output in self._unwritten:
-            self._wires.writer.write(*render_output(output))
-        self._wires.writer.flush()
+            self._channel.say(output)
+        self._channel.flush()
         self._unwritten.clear()
 
     def _tell(self, outputs: tuple[Output, ...]) -> None:

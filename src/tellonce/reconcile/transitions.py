@@ -61,9 +61,10 @@ def repairing(event: DivergenceEvent, order_id: str, *, by: str, now_ms: int) ->
     return ordered.model_copy(update={"order_id": order_id, "repairs": event.repairs + 1, "by": by})
 
 
-def accepted(event: DivergenceEvent, *, by: str, reason: str, now_ms: int) -> DivergenceEvent:
+def accepted(event: DivergenceEvent, *, by: str, reason: str, decision_id: str, now_ms: int) -> DivergenceEvent:
     """Gives a divergence that a person, for a reason, lets be as long as the authority's version stays."""
-    return _to(event, DivergenceState.ACCEPTED, now_ms, reason).model_copy(update={"by": by})
+    after = _to(event, DivergenceState.ACCEPTED, now_ms, reason)
+    return after.model_copy(update={"by": by, "decision_id": decision_id})
 
 
 def found_again(

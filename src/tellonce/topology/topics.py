@@ -1,6 +1,6 @@
 """The Kafka topics a topology needs, how each is kept, and who may write and read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,20 +8,23 @@ from tellonce.topology.model import Topology, View
 
 __all__ = [
     "CONTROL_PREFIX",
-    "DIVERGENCES",
-    "EVIDENCE",
-    "INQUIRIES",
-    "MARKS",
     "OPERATOR",
-    "ORDERS",
     "RECONCILER",
     "AclRule",
     "TopicSpec",
     "acls_of",
     "answers",
     "attestations",
+    "divergences",
+    "evidence",
     "group_of",
     "heartbeats",
+    "inquiries",
+    "marks",
+    "order_speakers",
+    "orders",
+    "publishers",
+    "subscribers",
     "topics_of",
 ]
 
@@ -33,12 +36,6 @@ OPERATOR = "operator"
 
 CONTROL_PREFIX = "tellonce"
 """First part of every control topic and consumer group; no record type may have this name."""
-
-MARKS = f"{CONTROL_PREFIX}.marks"
-INQUIRIES = f"{CONTROL_PREFIX}.inquiries"
-ORDERS = f"{CONTROL_PREFIX}.orders"
-DIVERGENCES = f"{CONTROL_PREFIX}.divergences"
-EVIDENCE = f"{CONTROL_PREFIX}.evidence"
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -75,9 +72,23 @@ class AclRule:
     operation: Literal["READ", "WRITE", "DESCRIBE"]
 
 
+# Each control topic has one writer, so that the topic tells who speaks, whatever a message says of itself: the broker
+# lets nobody else write there.
+
+
+def marks(department: str) -> str:
+    """The topic on which this authority states what its streams add up to."""
+    return f"{CONTROL_PREFIX}.marks.{department}"
+
+
 def attestations(department: str) -> str:
     """The topic on which this department states what its own tables hold."""
     return f"{CONTROL_PREFIX}.attestations.{department}"
+
+
+def inquiries(department: str) -> str:
+    """The topic on which the reconciler asks this department."""
+    return f"{CONTROL_PREFIX}.inquiries.{department}"
 
 
 def answers(department: str) -> str:
@@ -85,9 +96,40 @@ def answers(department: str) -> str:
     return f"{CONTROL_PREFIX}.answers.{department}"
 
 
+def orders(principal: str) -> str:
+    """The topic on which a department, the reconciler or the operators give orders to authorities."""
+    return f"{CONTROL_PREFIX}.orders.{principal}"
+
+
+def divergences(principal: str) -> str:
+    """The topic of the reconciler's divergences, or of what operators decide about them."""
+    return f"{CONTROL_PREFIX}.divergences.{principal}"
+
+
+def evidence(source: str) -> str:
+    """The topic on which this source records what happened, for assessment."""
+    return f"{CONTROL_PREFIX}.evidence.{source}"
+
+
 def heartbeats(principal: str) -> str:
     """The topic on which the services of a department, or the reconciler, give a sign of life."""
     return f"{CONTROL_PREFIX}.heartbeats.{principal}"
+
+
+def publishers(topology: Topology) -> tuple[str, ...]:
+    """The departments that are the authority of some view."""
+    return tuple(slug for slug in topology.departments if topology.published_by(slug))
+
+
+def subscribers(topology: Topology) -> tuple[str, ...]:
+    """The departments that subscribe to some view."""
+    return tuple(slug for slug in topology.departments if topology.subscribed_by(slug))
+
+
+def order_speakers(topology: Topology, authority: str) -> tuple[str, ...]:
+    """Who may order something of this authority: the reconciler, the operators, and who subscribes to its views."""
+    subscribers = {slug for view in topology.published_by(authority) for slug in view.subscriptions}
+    return (RECONCILER, OPERATOR, *sorted(subscribers))
 
 
 def group_of(principal: str) -> str:
@@ -132,58 +174,53 @@ def _longest_lag_ms(*views: View) -> int:
 
 
 def _control_topics(topology: Topology) -> Iterator[TopicSpec]:
-    publishers = tuple(slug for slug in topology.departments if topology.published_by(slug))
-    subscribers = tuple(slug for slug in topology.departments if topology.subscribed_by(slug))
-    active = tuple(slug for slug in topology.departments if slug in {*publishers, *subscribers})
+    publishing, subscribing = publishers(topology), subscribers(topology)
+    active = tuple(slug for slug in topology.departments if slug in {*publishing, *subscribing})
     # A sum is compared with the mark of the same position, so both outlive the longest absence by a day to catch up.
     statements_ms = _longest_lag_ms(*topology.views()) + _DAY_MS
     week_ms = 7 * _DAY_MS
-    yield _by_time(MARKS, statements_ms, publishers, (RECONCILER, OPERATOR))
-    for slug in subscribers:
-        yield _by_time(attestations(slug), statements_ms, (slug,), (RECONCILER, OPERATOR))
-    yield _by_time(INQUIRIES, week_ms, (RECONCILER,), active)
+    watchers = (RECONCILER, OPERATOR)
+    for slug in publishing:
+        yield _by_time(marks(slug), statements_ms, slug, watchers)
+    for slug in subscribing:
+        yield _by_time(attestations(slug), statements_ms, slug, watchers)
     for slug in active:
-        yield _by_time(answers(slug), week_ms, (slug,), (RECONCILER,))
+        yield _by_time(inquiries(slug), week_ms, RECONCILER, (slug,))
+        yield _by_time(answers(slug), week_ms, slug, (RECONCILER,))
     # An order that a relay was away for longer than this is given again, since its divergence is still open.
-    yield _by_time(ORDERS, max(statements_ms, week_ms), (RECONCILER, OPERATOR, *subscribers), publishers)
-    yield TopicSpec(
-        name=DIVERGENCES,
-        partitions=1,
-        cleanup_policy="compact",
-        configs={"cleanup.policy": "compact"},
-        writers=(RECONCILER, OPERATOR),
-        readers=(RECONCILER, OPERATOR),
-    )
+    for principal in (RECONCILER, OPERATOR, *subscribing):
+        obeying = tuple(slug for slug in publishing if principal in order_speakers(topology, slug))
+        yield _by_time(orders(principal), max(statements_ms, week_ms), principal, obeying)
+    for principal in watchers:
+        yield _compacted(divergences(principal), {}, principal)
     for principal in (*active, RECONCILER):
-        yield _newest(heartbeats(principal), principal)
-    yield _by_time(EVIDENCE, 800 * _DAY_MS, (RECONCILER, *active), (RECONCILER,))
+        yield _compacted(heartbeats(principal), _SOON, principal)
+    yield _by_time(evidence(RECONCILER), 800 * _DAY_MS, RECONCILER, watchers)
 
 
-def _newest(name: str, writer: str) -> TopicSpec:
-    # Only the newest messages count, and whoever asks how things stand waits for all of them: short segments, soon
-    # compacted, keep the topic below some hundred messages.
-    configs = {
-        "cleanup.policy": "compact",
-        "segment.ms": str(10 * _MINUTE_MS),
-        "min.cleanable.dirty.ratio": "0.1",
-    }
+# Only the newest messages count, and whoever asks how things stand waits for all of them: short segments, soon
+# compacted, keep the topic below some hundred messages.
+_SOON = {"segment.ms": str(10 * _MINUTE_MS), "min.cleanable.dirty.ratio": "0.1"}
+
+
+def _compacted(name: str, configs: Mapping[str, str], writer: str) -> TopicSpec:
     return TopicSpec(
         name=name,
         partitions=1,
         cleanup_policy="compact",
-        configs=configs,
+        configs={"cleanup.policy": "compact", **configs},
         writers=(writer,),
         readers=(RECONCILER, OPERATOR),
     )
 
 
-def _by_time(name: str, retention_ms: int, writers: tuple[str, ...], readers: tuple[str, ...]) -> TopicSpec:
+def _by_time(name: str, retention_ms: int, writer: str, readers: tuple[str, ...]) -> TopicSpec:
     return TopicSpec(
         name=name,
         partitions=1,
         cleanup_policy="delete",
         configs={"cleanup.policy": "delete", "retention.ms": str(retention_ms), "retention.bytes": "-1"},
-        writers=writers,
+        writers=(writer,),
         readers=readers,
     )
 

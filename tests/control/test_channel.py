@@ -1,0 +1,212 @@
+"""What every control channel does, in memory and over Kafka's protocol."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from structlog.testing import capture_logs
+
+from control.samples import MESSAGES
+from tellonce.control.channel import Channel, Heard
+from tellonce.control.messages import Inquiry, M, Mark, Message, Order, encode_message
+from tellonce.kafka.channel import KafkaChannel
+from tellonce.kafka.control import ControlWriter
+from tellonce.kafka.embedded import EmbeddedBroker
+from tellonce.kafka.settings import KafkaSettings
+from tellonce.model.errors import RetryableError
+from tellonce.testing.channel import MemoryTopics
+from tellonce.topology.topics import OPERATOR, RECONCILER, inquiries, marks, orders
+from waiting import wait_until
+
+MARK = next(each for each in MESSAGES if isinstance(each, Mark))
+ORDER = next(each for each in MESSAGES if isinstance(each, Order))
+INQUIRY = next(each for each in MESSAGES if isinstance(each, Inquiry))
+
+
+class Wire:
+    """Channels of one city, and a way past them."""
+
+    def __init__(self, channel: Callable[[str], Channel], append: Callable[[str, bytes], None]) -> None:
+        self.channel = channel
+        self.append = append
+
+    def say(self, speaker: str, *messages: Message) -> None:
+        """Let a principal say something."""
+        channel = self.channel(speaker)
+        for message in messages:
+            channel.say(message)
+        channel.flush()
+
+
+def memory_wire() -> Wire:
+    """Channels in memory."""
+    topics = MemoryTopics()
+    return Wire(topics.channel, topics.append)
+
+
+def kafka_wire(stack: ExitStack) -> Wire:
+    """Channels over the embedded broker, with the topics that these tests use."""
+    broker = stack.enter_context(EmbeddedBroker())
+    names = [make(who) for make in (marks, orders, inquiries) for who in ("a", "b", "healthcare", RECONCILER, OPERATOR)]
+    for name in names:
+        broker.create_topic(name, partitions=1)
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group_protocol="classic")
+
+    def append(topic: str, value: bytes) -> None:
+        with ControlWriter(settings, "test-stranger") as writer:
+            writer.write(topic, b"key", value)
+
+    return Wire(lambda speaker: stack.enter_context(KafkaChannel(settings, speaker, f"test-{speaker}")), append)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.server)])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    """Either kind of channel: what a test shows with this holds for both."""
+    with ExitStack() as stack:
+        yield memory_wire() if request.param == "memory" else kafka_wire(stack)
+
+
+def hear(channel: Channel, shape: type[M], count: int) -> list[Heard[M]]:
+    """The next messages, so many."""
+    found: list[Heard[M]] = []
+
+    def has_come() -> bool:
+        found.extend(channel.hear(shape, 0.05))
+        return len(found) >= count
+
+    wait_until(has_come, what=f"{count} messages")
+    assert len(found) == count
+    return found
+
+
+def order(number: int) -> Order:
+    """An order that is told apart from others."""
+    return ORDER.model_copy(update={"order_id": f"o-{number}"})
+
+
+def test_what_is_said_is_heard_with_who_said_it(wire: Wire) -> None:
+    """The topic tells the speaker; each ear hears its own shape, in the order in which it was said."""
+    wire.say(RECONCILER, order(1), order(2), INQUIRY)
+    wire.say("a", order(3))
+    relay = wire.channel("b")
+    relay.listen(Order, (RECONCILER, "a"), "beginning")
+
+    heard = hear(relay, Order, 3)
+
+    assert sorted((one.speaker, one.message.order_id) for one in heard) == [
+        *[("a", "o-3"), (RECONCILER, "o-1"), (RECONCILER, "o-2")]
+    ]
+    assert [one.message.order_id for one in heard if one.speaker == RECONCILER] == ["o-1", "o-2"]
+    wait_until(lambda: not relay.hear(Order, 0.05) and relay.has_caught_up)
+
+
+def test_inquiry_reaches_those_whom_it_asks_and_names_no_other(wire: Wire) -> None:
+    """Nobody learns whom else the reconciler asks about a stream."""
+    asked = [wire.channel(name) for name in ("a", "b")]
+    for channel in asked:
+        channel.listen(Inquiry, (RECONCILER,), "now")
+    stranger = wire.channel("healthcare")
+    stranger.listen(Inquiry, (RECONCILER,), "now")
+
+    wire.say(RECONCILER, INQUIRY.model_copy(update={"departments": ("a", "b")}))
+
+    assert [hear(channel, Inquiry, 1)[0].message.departments for channel in asked] == [("a",), ("b",)]
+    assert list(stranger.hear(Inquiry, 0.05)) == []
+
+
+def test_message_that_claims_another_speaker_is_refused(wire: Wire) -> None:
+    """Who may write a topic speaks for nobody else there, and what follows is heard."""
+    wire.append(marks("b"), encode_message(MARK.model_copy(update={"department": "a"})))
+    wire.say("b", MARK.model_copy(update={"department": "b"}))
+    channel = wire.channel(RECONCILER)
+    channel.listen(Mark, ("a", "b"), "beginning")
+
+    with capture_logs() as logs:
+        (heard,) = hear(channel, Mark, 1)
+
+    assert (heard.speaker, heard.message.department) == ("b", "b")
+    assert [line["event"] for line in logs if line["event"].startswith("control_")] == ["control_message_refused"]
+
+
+def test_what_is_no_message_is_passed_and_the_place_moves(wire: Wire) -> None:
+    """One bad message is told of once, and not read again."""
+    wire.append(orders("a"), b"\xff")
+    channel = wire.channel("b")
+    channel.listen(Order, ("a",), "beginning")
+
+    with capture_logs() as logs:
+        wait_until(lambda: list(channel.hear(Order, 0.05)) == [] and channel.has_caught_up)
+
+    assert [line["event"] for line in logs if line["event"].startswith("control_")] == ["control_message_skipped"]
+    assert channel.places(Order)[orders("a"), 0] == 1
+
+
+def test_listening_from_now_hears_nothing_older(wire: Wire) -> None:
+    """An answer to an inquiry of before the start is of no use."""
+    wire.say("a", order(1))
+    channel = wire.channel("b")
+    channel.listen(Order, ("a",), "now")
+    wire.say("a", order(2))
+
+    assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-2"]
+
+
+def test_listening_goes_on_from_known_places(wire: Wire) -> None:
+    """A relay that takes over hears what the one before had not dealt with, and of a topic that it never read all."""
+    wire.say("a", order(1), order(2))
+    wire.say(OPERATOR, order(3))
+    channel = wire.channel("b")
+
+    channel.listen(Order, ("a", OPERATOR), {(orders("a"), 0): 1})
+
+    assert sorted(one.message.order_id for one in hear(channel, Order, 2)) == ["o-2", "o-3"]
+
+
+def test_listening_again_begins_at_the_new_place(wire: Wire) -> None:
+    """What was heard and not dealt with is heard again."""
+    wire.say("a", order(1), order(2))
+    channel = wire.channel("b")
+    channel.listen(Order, ("a",), "beginning")
+    hear(channel, Order, 2)
+
+    channel.listen(Order, ("a",), {(orders("a"), 0): 1})
+
+    assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-2"]
+
+
+@pytest.mark.server
+def test_place_behind_the_end_is_another_topic_and_is_read_from_its_beginning() -> None:
+    """A topic that was made again keeps nothing of the old one's offsets: none of its orders is passed over."""
+    with ExitStack() as stack, capture_logs() as logs:
+        wire = kafka_wire(stack)
+        wire.say("a", order(1))
+        channel = wire.channel("b")
+        channel.listen(Order, ("a",), {(orders("a"), 0): 77})
+
+        assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-1"]
+
+    assert "control_topic_is_another" in [line["event"] for line in logs]
+
+
+@pytest.mark.server
+def test_clients_are_made_anew_after_repeated_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three failures in a row the channel has new clients, which go on where the old ones were."""
+    with ExitStack() as stack:
+        wire = kafka_wire(stack)
+        channel = wire.channel("b")
+        channel.listen(Order, ("a",), "now")
+        wire.say("a", order(1))
+        hear(channel, Order, 1)
+        wire.say("a", order(2))
+
+        def fail(*_: object) -> list[object]:
+            raise RetryableError("the broker is away")
+
+        with monkeypatch.context() as broken, capture_logs() as logs:
+            broken.setattr("tellonce.kafka.control.ControlReader.poll", fail)
+            for _ in range(3):
+                with pytest.raises(RetryableError):
+                    channel.hear(Order)
+
+        assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-2"]
+        assert "control_channel_made_anew" in [line["event"] for line in logs]
