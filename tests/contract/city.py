@@ -37,7 +37,7 @@ from tellonce.keyring import load_view_keys, new_view_keys
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import RetryableError
-from tellonce.model.position import Header, parse_header, render_header
+from tellonce.model.position import Header, parse_header
 from tellonce.publish.relay import Relay
 from tellonce.publish.send import HEADER_NAME
 from tellonce.publish.streams import begin_epoch
@@ -86,6 +86,8 @@ class Logged:
     key: str
     payload: bytes
     header: Header
+    sealed: bytes
+    """The Kafka header as it stood beside the message."""
     event: ChangeEvent | None
     """None where the bytes are of no schema that the authority knows."""
 
@@ -403,7 +405,7 @@ class City:
             partition=message.partition,
             key=message.key.encode(),
             value=message.payload,
-            headers=[(HEADER_NAME, render_header(message.header))],
+            headers=[(HEADER_NAME, message.sealed)],
         )
         assert producer.flush(10) == 0
 
@@ -420,6 +422,7 @@ class City:
             payload = message.value()
             if payload is None:
                 continue
+            sealed = bytes(headers["tellonce"] or b"")  # type: ignore[arg-type]  # confluent-kafka types it for both directions
             try:
                 event = catalogue.decode(payload, view=self.names.view)
             except Exception:  # noqa: BLE001 - what a test planted may be anything
@@ -430,7 +433,8 @@ class City:
                     offset=int(message.offset() or 0),
                     key=(message.key() or b"").decode(),
                     payload=payload,
-                    header=parse_header(bytes(headers["tellonce"] or b"")),  # type: ignore[arg-type]  # confluent-kafka types it for both directions
+                    header=parse_header(sealed)[0],
+                    sealed=sealed,
                     event=event,
                 )
             )

@@ -134,12 +134,29 @@ def test_rule_2_is_what_keeps_the_known_schedule_honest(*, keeps_rule_2: bool) -
 )
 def test_header_comes_back(some: Header) -> None:
     """What the relay writes is what the applier reads."""
-    assert parse_header(render_header(some)) == some
+    assert parse_header(render_header(some, "0" * 32)) == (some, "0" * 32)
+
+
+SEAL = b"0" * 32
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"1 1 1 1 0", b"2 1 1 1 0 1", b"1 0 1 1 0 1", b"1 1 1 1 1 1", b"1 1 -1 1 0 1", b"\xff", b"1 1 5 1 0 2"],
+    [
+        b"",
+        b"2 " + SEAL + b" 1 1 1 0",
+        b"1 " + SEAL + b" 1 1 1 0 1",
+        b"2 1 1 1 0 1",
+        b"2 " + SEAL[1:] + b" 1 1 1 0 1",
+        b"2 " + SEAL + b" 0 1 1 0 1",
+        b"2 " + SEAL + b" 1 1 1 1 1",
+        b"2 " + SEAL + b" 1 -1 1 0 1",
+        b"2 " + SEAL + b" 1 5 1 0 2",
+        b"2 " + SEAL + b" 9223372036854775808 5 1 0 1",
+        b"2 " + SEAL + b" 1 5 9999999999999999999 0 1",
+        b"2 " + SEAL + b" 1 5 " + b"9" * 5_000 + b" 0 1",
+        b"\xff",
+    ],
 )
 def test_damaged_header_is_refused(data: bytes) -> None:
     """A header of another format, or with impossible numbers, is none."""

@@ -93,6 +93,8 @@ UNKNOWN = f'{m.STREAMS.name}{{{FUND}, state="unknown"}}'
 SWEEP = f"{m.SWEEP_TIMESTAMP.name}{{{RELAY}}}"
 OUTBOX = f'{m.OUTBOX_OLDEST.name}{{department="public-security", record_type="citizen"}}'
 
+FORGED = f"{m.REFUSED.served_name}{{{FUND}}}"
+
 CASES: Mapping[str, Sequence[Case]] = {
     "TellonceBehind": [
         fires(12, **{LAG: "300x20", OBJECTIVE: "60x20"}),
@@ -113,6 +115,11 @@ CASES: Mapping[str, Sequence[Case]] = {
     ],
     "TellonceUnpublished": [fires(17, **{KEPT_BACK: "1x20"}), silent(17, **{KEPT_BACK: "0x20"})],
     "TellonceStreamStopped": [fires(3, **{STOPPED: "1x5"}), silent(3, **{STOPPED: "0x5"})],
+    "TellonceForged": [
+        fires(3, **{FORGED: "0x1 1x5"}),
+        silent(3, **{FORGED: "7x6"}),
+        silent(25, **{FORGED: "0x1 1x30"}),
+    ],
     "TelloncePaused": [
         fires(12, **{f"{PAUSED}{{{RELAY}}}": "1x20"}),
         silent(12, **{f"{PAUSED}{{{RELAY}}}": "1x5 0x15"}),

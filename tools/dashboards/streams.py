@@ -56,6 +56,12 @@ STREAMS = Page(
             to=runbook("TellonceStreamStopped"),
         ),
         figure(
+            "Messages refused in an hour",
+            f"{m.REFUSED.help} Worry when {m.REFUSED.worry}.",
+            f"sum(increase({q.pick(m.REFUSED)}[1h]))",
+            to=runbook("TellonceForged"),
+        ),
+        figure(
             "Authorities without one relay",
             "Authorities of which no relay holds the lease, or more than one believes to. Worry when it is not none "
             "for five minutes.",

@@ -1,9 +1,8 @@
 """From Kafka messages of one stream to the newest event of each record, and the stream's next position."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import structlog
 
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro.catalogue import Catalogue
@@ -11,13 +10,12 @@ from tellonce.kafka.group import ReadMessage
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import PoisonMessageError
-from tellonce.model.position import Header, PositionTracker, parse_header
+from tellonce.model.position import Header, PositionTracker
+from tellonce.model.seal import MARKER_PREFIX, StreamSeal
 
 __all__ = ["Batch", "Incoming", "decode_incoming", "read_batch"]
 
-_log = structlog.get_logger()
-
-MARKER_PREFIX = b"marker:"
+_MARKER = MARKER_PREFIX.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,30 +38,40 @@ class Batch:
 
     newest: dict[str, Incoming] = field(default_factory=dict[str, Incoming])
     superseded: int = 0
+    refused: Counter[str] = field(default_factory=Counter[str])
+    """Messages that are not the authority's, by what is wrong with them."""
     messages: int = 0
     complete_epoch: int = 0
     attestable: bool = False
 
 
-def read_batch(messages: Sequence[ReadMessage], tracker: PositionTracker, high_watermark: Callable[[], int]) -> Batch:
+def read_batch(
+    messages: Sequence[ReadMessage], seal: StreamSeal, tracker: PositionTracker, high_watermark: Callable[[], int]
+) -> Batch:
     """Takes messages into account and gives the newest event of each record among them.
 
-    Tombstones and messages that are none of ours pass without effect.
+    A message that the stream's authority did not write there as it is passes without effect, and is counted; so do
+    tombstones.
     """
     batch = Batch()
     for message in messages:
         batch.messages += 1
-        header = _header_of(message)
-        if header is None or message.key is None or message.value is None:
+        try:
+            header = seal.open(message.header, message.key, message.value)
+        except ValueError as error:
+            batch.refused[str(error)] += 1
+            tracker.skip(message.offset, message.leader_epoch)
+            continue
+        if message.key is None or message.value is None:
             tracker.skip(message.offset, message.leader_epoch)
             continue
         is_current = tracker.observe(header, message.offset, message.leader_epoch, high_watermark)
-        if message.key.startswith(MARKER_PREFIX):
+        if message.key.startswith(_MARKER):
             # A marker of version 1 stands behind all records of its epoch's snapshot.
             if is_current and header.version == 1:
                 batch.complete_epoch = header.epoch
             continue
-        incoming = Incoming(pseudonym=message.key.decode("ascii", "replace"), header=header, payload=message.value)
+        incoming = Incoming(pseudonym=message.key.decode("ascii"), header=header, payload=message.value)
         known = batch.newest.get(incoming.pseudonym)
         if not is_current or (known is not None and known.order >= incoming.order):
             batch.superseded += 1
@@ -72,16 +80,6 @@ def read_batch(messages: Sequence[ReadMessage], tracker: PositionTracker, high_w
         batch.newest[incoming.pseudonym] = incoming
     batch.attestable = tracker.may_attest
     return batch
-
-
-def _header_of(message: ReadMessage) -> Header | None:
-    if message.value is None:
-        return None
-    try:
-        return parse_header(message.header or b"")
-    except ValueError:
-        _log.warning("foreign_message_skipped", offset=message.offset)
-        return None
 
 
 def decode_incoming(subscribed: SubscribedView, catalogue: Catalogue, incoming: Incoming) -> ChangeEvent:

@@ -84,8 +84,8 @@ class Shadow:
                 by_partition.setdefault(partition, []).append(message)
             for partition, run in by_partition.items():
                 tracker = trackers.setdefault(partition, PositionTracker(Position()))
-                batch = read_batch(run, tracker, lambda: 0)
-                counts["events"] += batch.messages
+                batch = read_batch(run, subscribed.seal(partition), tracker, lambda: 0)
+                counts["events"] += batch.messages - batch.refused.total()
                 # Planning notes how records may be found, in our own tables: the transaction is always rolled back.
                 with self._engine.connect() as connection, connection.begin() as transaction:
                     decisions, _ = plan_batch(connection, subscribed, self._catalogue, list(batch.newest.values()))

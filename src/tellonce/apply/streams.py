@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
 from sqlalchemy import Engine
 
 from tellonce.apply.incoming import read_batch
@@ -15,6 +16,8 @@ from tellonce.model.position import Position, PositionTracker
 from tellonce.storage.database import writing
 
 __all__ = ["StreamApplier", "load_stream", "stop_stream"]
+
+_log = structlog.get_logger()
 
 _MOST_MESSAGES = 5_000
 _FLAGGED = b" 1"
@@ -45,6 +48,7 @@ class StreamApplier:
         self._partition = stream.partition
         self._position = stream.position
         self._attestable = stream.attestable
+        self._seal = subscribed.seal(stream.partition)
         self._waiting: list[ReadMessage] = []
 
     @property
@@ -70,7 +74,9 @@ class StreamApplier:
             return None
         taken = _cut(self._waiting)
         tracker = PositionTracker(self._position, attestable=self._attestable)
-        batch = read_batch(taken, tracker, high_watermark)
+        batch = read_batch(taken, self._seal, tracker, high_watermark)
+        for why, count in batch.refused.items():
+            _log.error("messages_refused", view=self._subscribed.name, partition=self._partition, count=count, why=why)
         started = time.perf_counter()
         applied = apply_batch(
             self._engine,
@@ -81,6 +87,7 @@ class StreamApplier:
             expected=self._position,
             reached=tracker.position,
         )
+        applied.refused = batch.refused.total()
         applied.seconds = time.perf_counter() - started
         self._position, self._attestable = tracker.position, tracker.may_attest
         del self._waiting[: len(taken)]

@@ -9,6 +9,7 @@ from tellonce.declare import Binding
 from tellonce.keyring import ViewKeys
 from tellonce.model.change import Fields, Value
 from tellonce.model.digest import element
+from tellonce.model.seal import StreamSeal
 from tellonce.storage.bound_table import BoundTable
 from tellonce.topology import View
 
@@ -30,6 +31,10 @@ class SubscribedView:
     def name(self) -> str:
         """The view's full name."""
         return self.view.name
+
+    def seal(self, partition: int) -> StreamSeal:
+        """Gives what opens the messages of one of its streams."""
+        return StreamSeal(self.keys.digest, self.name, partition)
 
     def element_of(self, record_key: str, fields: Fields) -> int:
         """Gives what a record with these fields adds to the stream's sum."""

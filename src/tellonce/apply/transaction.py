@@ -40,6 +40,8 @@ class Applied:
     attestation: Attestation | None = None
     delays_ms: list[int] = field(default_factory=list[int])
     is_retry: bool = False
+    refused: int = 0
+    """How many messages were not the authority's."""
     seconds: float = 0.0
     """How long the transaction took."""
 

@@ -49,6 +49,7 @@ def applier_meters(department: str, topology: Topology) -> Meters:
             **_of_service(m.Service.APPLIER, department),
             m.STOPPED_STREAMS: [{"service": m.Service.APPLIER.value, **labels} for labels in of_view],
             m.CONSUMED: every(department=[department], view=names, outcome=OUTCOMES),
+            m.REFUSED: of_view,
             m.APPLY_DURATION: of_view,
             m.PROPAGATION: of_view,
             m.OBJECTIVE: of_view,

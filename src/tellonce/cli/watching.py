@@ -109,6 +109,8 @@ class ApplierWatch:
         self._meters.observe(m.APPLY_DURATION, applied.seconds, **labels)
         for outcome, count in applied.outcomes.items():
             self._meters.count(m.CONSUMED, count, outcome=outcome, **labels)
+        if applied.refused:
+            self._meters.count(m.REFUSED, applied.refused, **labels)
 
     def refresh(self) -> None:
         """Reads the ledger's counts and what is parked, and how far the streams are from their ends."""

@@ -231,12 +231,13 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
         message_timeout_seconds=kafka.message_timeout_seconds,
     )
     limits = StageLimits(max_event_bytes=kafka.max_event_bytes)
-    sender = Sender(lambda: make_producer(kafka, name), topics, time.monotonic, kafka.message_timeout_seconds)
+    seals = {stream: seal for view in authority.views for stream, seal in view.seals().items()}
+    sender = Sender(lambda: make_producer(kafka, name), topics, seals, time.monotonic, kafka.message_timeout_seconds)
     stager = Stager(department, authority.publications, contract.catalogue, limits)
     cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
     log = ViewLog(
-        read_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, streams),
-        bury=partial(bury, kafka, f"{name}-nulls", topics),
+        read_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, seals, streams),
+        bury=partial(bury, kafka, f"{name}-nulls", topics, seals),
     )
     meters = relay_meters(department, contract.topology)
     watch = RelayWatch(meters, department, engine, authority.publications)

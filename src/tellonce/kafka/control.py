@@ -1,7 +1,7 @@
 """Writing and reading the control topics; what a message means is none of this module's business."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -62,7 +62,14 @@ class ControlWriter:
         if kind is None:
             self.flush()
 
-    def write(self, topic: str, key: bytes, value: bytes | None, partition: int = -1) -> None:
+    def write(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int = -1,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         """Queue one message; messages with the same key keep their order. It has arrived when `flush` returns.
 
         `partition` is chosen by the key where it is not given (-1).
@@ -74,7 +81,9 @@ class ControlWriter:
         deadline = time.monotonic() + self._longest_seconds
         while True:
             try:
-                self._producer.produce(topic, value=value, key=key, partition=partition, on_delivery=self._note)
+                self._producer.produce(
+                    topic, value=value, key=key, partition=partition, headers=list(headers), on_delivery=self._note
+                )
             except BufferError as error:
                 if time.monotonic() >= deadline:
                     raise error_of(error, f"write to topic {topic}", topic=topic) from error

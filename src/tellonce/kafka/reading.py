@@ -1,7 +1,7 @@
 """Reading a log without a group: how far it goes, its last event, and everything up to now."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -81,8 +81,14 @@ def _watermarks(reader: Consumer, topic: str, timeout_seconds: float) -> dict[in
     }
 
 
-def read_last_event(reader: Consumer, topic: str, partition: int, timeout_seconds: float) -> Message | None:
-    """Gives the last message of a partition that has a value, or None where there is none.
+def read_last_event(
+    reader: Consumer,
+    topic: str,
+    partition: int,
+    timeout_seconds: float,
+    counts: Callable[[Message], object] = lambda _message: True,
+) -> Message | None:
+    """Gives the last message of a partition that has a value and counts, or None where there is none.
 
     It goes back from the high watermark, past tombstones, past what compaction removed and past control records, in
     steps that grow. What the reader was assigned before is lost; it is left without an assignment.
@@ -97,7 +103,7 @@ def read_last_event(reader: Consumer, topic: str, partition: int, timeout_second
     try:
         while end > first:
             start = max(first, end - step)
-            last = _last_within(reader, TopicPartition(topic, partition, start), end, deadline)
+            last = _last_within(reader, TopicPartition(topic, partition, start), end, deadline, counts)
             if last is not None:
                 return last
             end = start
@@ -107,8 +113,10 @@ def read_last_event(reader: Consumer, topic: str, partition: int, timeout_second
     return None
 
 
-def _last_within(reader: Consumer, start: TopicPartition, end: int, deadline: float) -> Message | None:
-    """The last message with a value from `start` to below offset `end`."""
+def _last_within(
+    reader: Consumer, start: TopicPartition, end: int, deadline: float, counts: Callable[[Message], object]
+) -> Message | None:
+    """The last message with a value, and that counts, from `start` to below offset `end`."""
     reader.assign([start])
     last: Message | None = None
     while True:
@@ -116,7 +124,7 @@ def _last_within(reader: Consumer, start: TopicPartition, end: int, deadline: fl
             offset = message.offset()
             if is_end_of_partition(message) or offset is None or offset >= end:
                 return last
-            if message.value() is not None:
+            if message.value() is not None and counts(message):
                 last = message
             if offset == end - 1:
                 return last

@@ -13,7 +13,9 @@ __all__ = ["Header", "Position", "PositionTracker", "parse_header", "parse_range
 
 Range = tuple[int, int]
 
-_HEADER_VERSION = "1"
+_HEADER_VERSION = b"2"
+_SEAL_DIGITS = 32
+_MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,34 +32,39 @@ class Header:
     settled: int
     flagged: bool
 
+    def numbers(self) -> bytes:
+        """Gives the five numbers as they are written."""
+        return b"%d %d %d %d %d" % (self.epoch, self.sequence, self.version, self.settled, self.flagged)
+
     @property
     def settles_all(self) -> bool:
         """Whether nothing has to follow: it may be attested at, and says of all before it that they are in the log."""
         return self.flagged and self.settled == self.sequence - 1
 
 
-def render_header(header: Header) -> bytes:
-    """Gives the value of the Kafka header `tellonce`: five plain numbers behind the format's own."""
-    return (
-        f"{_HEADER_VERSION} {header.epoch} {header.sequence} {header.version} {header.settled} {int(header.flagged)}"
-    ).encode()
+def render_header(header: Header, seal: str) -> bytes:
+    """Gives the value of the Kafka header `tellonce`: its format, the message's seal, and five plain numbers."""
+    return b"%b %b %b" % (_HEADER_VERSION, seal.encode(), header.numbers())
 
 
-def parse_header(data: bytes) -> Header:
-    """Gives the header that `render_header` wrote.
+def parse_header(data: bytes) -> tuple[Header, str]:
+    """Gives the header that `render_header` wrote, and the seal, which only `model.seal` can tell to be right.
 
     Raises:
         ValueError: the bytes are not such a header.
     """
-    version, *numbers = data.decode("ascii").split(" ")
-    if version != _HEADER_VERSION or len(numbers) != 5 or not all(n.isdecimal() and len(n) < 20 for n in numbers):  # noqa: PLR2004 - five numbers
-        msg = "not a position header of format 1"
-        raise ValueError(msg)
-    epoch, sequence, record_version, settled, flagged = map(int, numbers)
-    if not epoch >= 1 or not sequence >= 1 or settled >= sequence or flagged > 1:
-        msg = "a position header with impossible numbers"
-        raise ValueError(msg)
-    return Header(epoch=epoch, sequence=sequence, version=record_version, settled=settled, flagged=flagged == 1)
+    version, _, rest = data.partition(b" ")
+    seal, _, numbers = rest.partition(b" ")
+    parts = numbers.split(b" ")
+    is_well_formed = version == _HEADER_VERSION and len(seal) == _SEAL_DIGITS and len(parts) == 5  # noqa: PLR2004 - five numbers
+    if not is_well_formed or not all(part.isdigit() and len(part) < 20 for part in parts):  # noqa: PLR2004 - as 2^63 has
+        raise ValueError("it has no position header of format 2")
+    epoch, sequence, record_version, settled, flagged = map(int, parts)
+    is_possible = epoch >= 1 and sequence >= 1 and settled < sequence and flagged <= 1
+    if not is_possible or max(epoch, sequence, record_version) > _MAX_NUMBER:
+        raise ValueError("its position header has impossible numbers")
+    header = Header(epoch=epoch, sequence=sequence, version=record_version, settled=settled, flagged=flagged == 1)
+    return header, seal.decode("ascii", "replace")
 
 
 def render_ranges(ranges: tuple[Range, ...]) -> str:

@@ -117,6 +117,14 @@ ALERTS: tuple[Alert, ...] = (
         description="The {{ $labels.service }}'s log has `stream_stopped` with the command that mends it.",
     ),
     Alert(
+        name="TellonceForged",
+        expr=f"sum by (department, view) (increase({m.REFUSED.served_name}[15m])) > 0",
+        for_="0m",
+        severity="page",
+        summary="{{ $labels.department }} refused messages of {{ $labels.view }} that are not its authority's",
+        description="Somebody else writes to the view's topic, or the authority has a new key.",
+    ),
+    Alert(
         name="TelloncePaused",
         expr=f"min by (service, department) ({m.PAUSED.name}) == 1",
         for_="10m",

@@ -186,6 +186,13 @@ CONSUMED = _counter(
     "Events by what became of them: applied, superseded, out_of_scope or parked.",
     "parked grows",
 )
+REFUSED = _counter(
+    "tellonce_refused_messages",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Messages on a view's topic that its authority did not write there as they are; no row changes by them.",
+    "it grows: somebody else writes to the view's topic, or the authority has a new key",
+)
 APPLY_DURATION = Metric(
     name="tellonce_apply_duration_seconds",
     kind=Kind.HISTOGRAM,

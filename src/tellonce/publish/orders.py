@@ -1,6 +1,7 @@
 """Carrying out orders: named records go through the outbox again, for the departments that the order names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import structlog
 from sqlalchemy import Connection, select, update
@@ -18,7 +19,7 @@ from tellonce.storage.tables import own_tables
 from tellonce.topology import View
 from tellonce.topology.topics import OPERATOR, RECONCILER
 
-__all__ = ["carry_out", "due_tombstones", "why_refused", "within_cap"]
+__all__ = ["Grave", "carry_out", "due_tombstones", "why_refused", "within_cap"]
 
 _log = structlog.get_logger()
 
@@ -106,12 +107,24 @@ def _mark_for_tombstones(connection: Connection, order: Order) -> int:
     return done.rowcount
 
 
-def due_tombstones(connection: Connection, views: Sequence[str], limit: int = 1_000) -> list[Mapping[str, object]]:
-    """Gives view, partition and pseudonym of deleted records whose delete every live subscription has attested."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grave:
+    """A deleted record whose delete every live subscription has attested; the place is its delete's."""
+
+    view: str
+    partition: int
+    pseudonym: str
+    epoch: int
+    version: int
+    sequence: int
+
+
+def due_tombstones(connection: Connection, views: Sequence[str], limit: int = 1_000) -> list[Grave]:
+    """Gives the deleted records that may be followed by a null."""
     table = own_tables(connection.dialect.name).published
     rows = connection.execute(
-        select(table.c.view, table.c.partition, table.c.pseudonym)
+        select(*(table.c[each.name] for each in fields(Grave)))
         .where(table.c.view.in_(views), table.c.tombstone, table.c.state == RecordState.DELETED)
         .limit(limit)
     )
-    return [dict(by_name(row)) for row in rows]
+    return [Grave(**by_name(row)) for row in rows]

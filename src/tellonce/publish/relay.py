@@ -1,7 +1,7 @@
 """The relay: publishes what waits in one authority's database, answers for its ledger and carries out orders."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from tellonce.publish.answers import answer_inquiry
 from tellonce.publish.cycle import PublishingCycle, Turn
 from tellonce.publish.images import Publication
 from tellonce.publish.log_check import LogReader
-from tellonce.publish.orders import carry_out, due_tombstones, why_refused, within_cap
+from tellonce.publish.orders import Grave, carry_out, due_tombstones, why_refused, within_cap
 from tellonce.publish.streams import PublishedView
 from tellonce.publish.sweep import sweep_authority
 from tellonce.storage.database import reading, writing
@@ -43,7 +43,7 @@ class ViewLog:
     """
 
     read_ends: LogReader
-    bury: Callable[[Sequence[Mapping[str, object]]], None]
+    bury: Callable[[Sequence[Grave]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +240,6 @@ class Relay:
         table = own_tables(self._engine.dialect.name).published
         with writing(self._engine) as connection:
             for grave in due:
-                of_record = (table.c.view == grave["view"], table.c.pseudonym == grave["pseudonym"])
+                of_record = (table.c.view == grave.view, table.c.pseudonym == grave.pseudonym)
                 connection.execute(update(table).where(*of_record).values(tombstone=False))
         return True

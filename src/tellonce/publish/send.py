@@ -10,7 +10,8 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tellonce.model.position import Header, render_header
+from tellonce.model.position import Header
+from tellonce.model.seal import StreamSeal
 from tellonce.publish.staged import StagedEvent
 from tellonce.publish.streams import StreamId
 
@@ -53,12 +54,14 @@ class Sender:
         self,
         make_producer: Callable[[], Producer],
         topics: Mapping[str, str],
+        seals: Mapping[StreamId, StreamSeal],
         clock: Callable[[], float],
         message_timeout_seconds: float,
     ) -> None:
-        """`topics` gives the topic of each view; `clock` is monotonic, in seconds."""
+        """`topics` gives the topic of each view, `seals` what seals a stream; `clock` is monotonic, in seconds."""
         self._make_producer = make_producer
         self._topics = topics
+        self._seals = seals
         self._clock = clock
         self._timeout_seconds = message_timeout_seconds
         self._producer: Producer | None = None
@@ -178,14 +181,16 @@ class Sender:
         header: Header,
         report: Callable[[KafkaError | None, Message], None],
     ) -> None:
+        key = event.kafka_key.encode()
+        sealed = self._seals[event.stream_id].header(header, key, event.payload)
         while True:
             try:
                 producer.produce(
                     self._topics[event.view],
                     partition=event.partition,
-                    key=event.kafka_key.encode(),
+                    key=key,
                     value=event.payload,
-                    headers=[(HEADER_NAME, render_header(header))],
+                    headers=[(HEADER_NAME, sealed)],
                     on_delivery=report,
                 )
             except BufferError:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tellonce.model.seal import MARKER_PREFIX
 from tellonce.publish.streams import StreamId
 
 __all__ = ["StageLimits", "Staged", "StagedEvent", "marker_key"]
@@ -60,4 +61,4 @@ class Staged:
 
 def marker_key(view: str, partition: int) -> str:
     """Gives the Kafka key of events that are about no record; one per stream, so that compaction keeps the newest."""
-    return f"marker:{view}/{partition}"
+    return f"{MARKER_PREFIX}{view}/{partition}"

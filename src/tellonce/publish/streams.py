@@ -10,6 +10,7 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.keyring import ViewKeys
 from tellonce.model.digest import MODULUS, from_hex, pseudonym_of, to_hex
 from tellonce.model.divergence import RecordState
+from tellonce.model.seal import StreamSeal
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, select_by_keys, upsert
 from tellonce.storage.tables import own_tables
@@ -43,6 +44,11 @@ class PublishedView:
     def name(self) -> str:
         """The view's full name."""
         return self.view.name
+
+    def seals(self) -> dict[StreamId, StreamSeal]:
+        """What seals the messages of each of its streams."""
+        partitions = range(self.view.partitions)
+        return {(self.name, number): StreamSeal(self.keys.digest, self.name, number) for number in partitions}
 
     def settings(self) -> str:
         """What a stream's sums depend on; a change of it needs a new epoch. Holds no key, only a fingerprint of it."""
