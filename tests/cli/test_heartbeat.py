@@ -1,20 +1,22 @@
 """Signs of life: what a service tells, and who is noticed to have fallen silent."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
-import pytest
 from confluent_kafka import KafkaException, Producer
 from structlog.testing import capture_logs
 
 from tellonce.cli.heartbeat import SILENT_SECONDS, Hearing, Pulse, newest_heartbeats
 from tellonce.cli.meters import applier_meters, reconciler_meters
+from tellonce.control.channel import Heard
 from tellonce.control.messages import Heartbeat, decode_message, encode_message
 from tellonce.demo.sites import demo_root
-from tellonce.kafka.control import ControlMessage
+from tellonce.model.errors import ConfigurationError
 from tellonce.observability import metrics as m
+from tellonce.testing.channel import MemoryTopics
 from tellonce.topology import load_topology
-from tellonce.topology.topics import heartbeats
+from tellonce.topology.topics import RECONCILER, heartbeats
 
 TOPOLOGY = load_topology(demo_root() / "topology.yaml")
 FUND = "provident-fund"
@@ -85,19 +87,28 @@ def test_client_that_failed_for_good_is_made_anew() -> None:
     assert len(whole.sent) == 1
 
 
-class FakeReader:
-    """Gives what a test has put in."""
+def test_client_that_cannot_be_made_is_asked_for_again() -> None:
+    """A password file that has gone ends no service: the next sign of life tries again."""
+    whole = FakeProducer()
+    answers = deque[Callable[[], FakeProducer]]([no_password, lambda: whole])
+    pulse = Pulse(
+        applier_meters(FUND, TOPOLOGY), m.Service.APPLIER, FUND, lambda: cast("Producer", answers.popleft()())
+    )
 
-    def __init__(self) -> None:
-        self.waiting: list[ControlMessage] = []
+    with capture_logs() as logs:
+        pulse.beat("running")
+        pulse.beat("running")
 
-    def poll(self, _seconds: float, _most: int = 0) -> list[ControlMessage]:
-        """All that waits."""
-        given, self.waiting = self.waiting, []
-        return given
+    assert [(line["event"], line["error"]) for line in logs] == [("heartbeat_not_sent", "ConfigurationError")]
+    assert len(whole.sent) == 1
 
 
-def message(department: str, topic: str | None = None, **more: Any) -> ControlMessage:
+def no_password() -> FakeProducer:
+    """No client: the file of its password is not there."""
+    raise ConfigurationError("expected a password, found no file")
+
+
+def beat(department: str, **more: Any) -> Heartbeat:
     """A sign of life of a department's applier."""
     plain: dict[str, Any] = {
         "department": department,
@@ -109,49 +120,43 @@ def message(department: str, topic: str | None = None, **more: Any) -> ControlMe
         "at_ms": 0,
         "gauges": {},
     }
-    value = encode_message(Heartbeat.model_validate(plain | more))
-    return ControlMessage(topic=topic or heartbeats(department), partition=0, offset=0, key=b"applier", value=value)
+    return Heartbeat.model_validate(plain | more)
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"\xff", None, b'{"format": 2}'])
-def test_what_is_no_sign_of_life_is_passed_over(value: bytes | None) -> None:
-    """A stranger's bytes are told in the log, and the others are heard."""
-    stray = ControlMessage(topic=heartbeats(FUND), partition=0, offset=1, key=None, value=value)
+def test_newest_sign_of_life_of_each_process_counts() -> None:
+    """Two processes of one service are told apart, and what was before is gone."""
+    said = [beat(FUND, at_ms=1), beat(FUND, at_ms=2, holder="other"), beat(FUND, at_ms=3)]
+    place = (heartbeats(FUND), 0)
 
-    with capture_logs() as logs:
-        found = newest_heartbeats([stray, message(FUND)])
+    found = newest_heartbeats(Heard(speaker=FUND, message=each, place=place, offset=n) for n, each in enumerate(said))
 
-    assert set(found) == {(FUND, "applier", "h")}
-    assert [line["event"] for line in logs] == ["control_message_skipped"]
-
-
-def test_department_does_not_speak_for_another() -> None:
-    """What claims to be another's than the topic's is refused."""
-    with capture_logs() as logs:
-        assert not newest_heartbeats([message("healthcare", heartbeats(FUND))])
-
-    assert [line["event"] for line in logs] == ["control_message_refused"]
+    assert {process: each.at_ms for process, each in found.items()} == {
+        (FUND, "applier", "h"): 3,
+        (FUND, "applier", "other"): 2,
+    }
 
 
 def test_silent_service_is_told_once_and_again_when_it_is_heard() -> None:
     """Silence is told after a minute, once; a service that stopped or was never heard falls silent like another."""
     now = [0.0]
-    reader, meters = FakeReader(), reconciler_meters(TOPOLOGY)
-    hearing = Hearing(meters, TOPOLOGY, reader, clock=lambda: 99.0, monotonic=lambda: now[0])
+    topics, meters = MemoryTopics(), reconciler_meters(TOPOLOGY)
+    channel = topics.channel(RECONCILER)
+    hearing = Hearing(meters, TOPOLOGY, channel, clock=lambda: 99.0, monotonic=lambda: now[0])
 
-    def silent_after(seconds: float, *messages: ControlMessage) -> list[tuple[str, str]]:
+    def silent_after(seconds: float, *messages: Heartbeat) -> list[tuple[str, str]]:
         now[0] += seconds
-        reader.waiting = list(messages)
+        for each in messages:
+            topics.append(heartbeats(each.department), encode_message(each))
         with capture_logs() as logs:
             hearing.listen()
         return [(line["event"], line["department"]) for line in logs if line.get("service") == "applier"]
 
     others = [name for name in TOPOLOGY.departments if TOPOLOGY.subscribed_by(name) and name != FUND]
-    assert silent_after(SILENT_SECONDS - 1, message(FUND)) == []
+    assert silent_after(SILENT_SECONDS - 1, beat(FUND)) == []
     assert sorted(silent_after(2)) == [("service_silent", name) for name in sorted(others)]
-    assert silent_after(SILENT_SECONDS, message(FUND, state="stopped")) == [("service_silent", FUND)]
+    assert silent_after(SILENT_SECONDS, beat(FUND, state="stopped")) == [("service_silent", FUND)]
     assert silent_after(SILENT_SECONDS) == []
-    assert silent_after(1, message(FUND)) == [("service_heard_again", FUND)]
+    assert silent_after(1, beat(FUND)) == [("service_heard_again", FUND)]
     (heard,) = (
         reading.value
         for reading in meters.readings([m.HEARD_TIMESTAMP])[m.HEARD_TIMESTAMP.name]

@@ -72,7 +72,7 @@ class Ask:
 
     def status(self, *options: str) -> Mapping[str, Mapping[str, Any]]:
         """How each department stands to the view."""
-        result = CliRunner().invoke(app, ["status", "--json", *options])
+        result = CliRunner().invoke(app, ["status", "--json", "--timeout", "30", *options])
         # The command's logs go to a standard error that is closed now.
         structlog.reset_defaults()
         self.code = result.exit_code

@@ -4,21 +4,21 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 from confluent_kafka import KafkaException, Producer
 
 from tellonce import __version__
-from tellonce.control.messages import Heartbeat, decode_message, encode_message
-from tellonce.kafka.control import ControlMessage
-from tellonce.model.errors import PoisonMessageError
+from tellonce.control.channel import Channel, Heard
+from tellonce.control.messages import Heartbeat, encode_message
+from tellonce.model.errors import TellonceError
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
 from tellonce.topology import Topology
 from tellonce.topology.topics import heartbeats
 
-__all__ = ["SILENT_SECONDS", "Hearing", "Pulse", "newest_heartbeats"]
+__all__ = ["SILENT_SECONDS", "Hearing", "Process", "Pulse", "newest_heartbeats"]
 
 SILENT_SECONDS = 60.0
 """After so long without a sign of life a service counts as silent; it gives one every few seconds."""
@@ -26,6 +26,9 @@ SILENT_SECONDS = 60.0
 _FAREWELL_SECONDS = 2.0
 
 _log = structlog.get_logger()
+
+Process = tuple[str, str, str]
+"""A running service: its department, which service it is, and its holder, which tells processes apart."""
 
 State = Literal["running", "paused", "stopped"]
 
@@ -64,13 +67,14 @@ class Pulse:
             at_ms=int(self._clock() * 1000),
             gauges=self._meters.readings(m.HEARTBEAT),
         )
-        if self._producer is None:
-            self._producer = self._make_producer()
         try:
+            if self._producer is None:
+                self._producer = self._make_producer()
             # By service, so that compaction leaves the newest of each.
             self._producer.produce(self._topic, encode_message(message), self._service.value.encode())
             self._producer.poll(0)
-        except (BufferError, KafkaException) as error:
+        except (BufferError, KafkaException, TellonceError) as error:
+            # A password file that has gone, too: the service needs no new client now, and the next beat asks again.
             _log.warning("heartbeat_not_sent", error=type(error).__name__)
             self._producer = None
 
@@ -82,14 +86,6 @@ class Pulse:
             producer.flush(_FAREWELL_SECONDS)
 
 
-class Reader(Protocol):
-    """What is needed of `kafka.control.ControlReader`."""
-
-    def poll(self, timeout_seconds: float, most: int = ...) -> list[ControlMessage]:
-        """Gives the next messages; an empty list where none came in time."""
-        ...
-
-
 class Hearing:
     """Listens for the signs of life of a city's relays and appliers, by this machine's own clock."""
 
@@ -97,14 +93,19 @@ class Hearing:
         self,
         meters: Meters,
         topology: Topology,
-        reader: Reader,
+        channel: Channel,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`reader` reads the heartbeats from now on."""
+        """Begin to listen.
+
+        Raises:
+            RetryableError: the broker is away.
+        """
         self._meters = meters
-        self._reader = reader
+        self._channel = channel
+        channel.listen(Heartbeat, _speakers(topology), "now")
         self._clock = clock
         self._monotonic = monotonic
         self._heard_at = {
@@ -121,8 +122,8 @@ class Hearing:
             RetryableError: the broker is away.
         """
         now = self._monotonic()
-        while messages := self._reader.poll(0.0):
-            for (department, service, _), heartbeat in newest_heartbeats(messages).items():
+        while heard := self._channel.hear(Heartbeat):
+            for (department, service, _), heartbeat in newest_heartbeats(heard).items():
                 place = (service, department)
                 if place in self._heard_at and heartbeat.state != "stopped":
                     self._heard_at[place] = now
@@ -141,22 +142,11 @@ class Hearing:
             _log.info("service_heard_again", service=service, department=department)
 
 
-def newest_heartbeats(messages: Iterable[ControlMessage]) -> Mapping[tuple[str, str, str], Heartbeat]:
-    """Gives the newest sign of life of each process: by department, service and holder.
+def _speakers(topology: Topology) -> list[str]:
+    services = (place for place in m.services_of(topology) if place[0] is not m.Service.RECONCILER)
+    return list(dict.fromkeys(department for _, department in services))
 
-    What is none is passed over, and so is another's: the topic tells who wrote it, since the broker lets nobody else
-    write there.
-    """
-    found: dict[tuple[str, str, str], Heartbeat] = {}
-    for message in messages:
-        where = {"topic": message.topic, "offset": message.offset}
-        try:
-            heartbeat = decode_message(Heartbeat, message.value or b"")
-        except PoisonMessageError as error:
-            _log.warning("control_message_skipped", reason=str(error), **where)
-            continue
-        if message.topic == heartbeats(heartbeat.department):
-            found[heartbeat.department, heartbeat.service, heartbeat.holder] = heartbeat
-        else:
-            _log.warning("control_message_refused", **where)
-    return found
+
+def newest_heartbeats(heard: Iterable[Heard[Heartbeat]]) -> Mapping[Process, Heartbeat]:
+    """Gives the newest sign of life of each process."""
+    return {(one.speaker, one.message.service, one.message.holder): one.message for one in heard}

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -14,20 +14,22 @@ from tellonce.cli.options import AsJson, EnvFile, settings_from
 from tellonce.observability.tables import clear_screen, show_json, show_table
 
 if TYPE_CHECKING:
+    from tellonce.cli.heartbeat import Process
     from tellonce.cli.settings import Settings
     from tellonce.cli.standing import CityStanding, ServiceStanding, SubscriptionStanding
+    from tellonce.control.channel import Channel
     from tellonce.control.messages import Heartbeat
-    from tellonce.kafka.control import ControlReader
+    from tellonce.kafka.channel import KafkaChannel
+    from tellonce.kafka.settings import KafkaSettings
     from tellonce.topology import Topology
 
 __all__ = ["register"]
 
-_LONGEST_READING_SECONDS = 2.0
-"""After so long it tells what it has, so that the command ends within three seconds."""
 _REDRAW_SECONDS = 5.0
 _WAIT_SECONDS = 0.1
+_SHORTEST_SECONDS = 0.2
 
-Heartbeats = dict[tuple[str, str, str], "Heartbeat"]
+Heartbeats = dict["Process", "Heartbeat"]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +42,9 @@ def status(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 6 if a department differs, 1 if it is anybody's turn otherwise.")
     ] = False,
+    timeout_seconds: Annotated[
+        float, typer.Option("--timeout", min=0.5, help="Seconds in which the broker must answer and all must be read.")
+    ] = 2.0,
     env_file: EnvFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,13 +54,15 @@ def status(
 
     settings = settings_from(env_file)
     topology = load_topology(settings.topology)
-    with _reader(settings, topology) as reader:
-        heartbeats: Heartbeats = {}
-        is_complete = _read(reader, heartbeats, _LONGEST_READING_SECONDS)
+    heartbeats: Heartbeats = {}
+    deadline = time.monotonic() + timeout_seconds
+    with ExitStack() as stack:
+        channel = _listening(settings, topology, deadline, stack)
+        is_complete = _read(channel, heartbeats, deadline)
         standing = _told(topology, heartbeats, is_complete=is_complete, as_json=as_json, watch=watch)
         while watch:
-            _read(reader, heartbeats, _REDRAW_SECONDS, until_end=False)
-            standing = _told(topology, heartbeats, is_complete=reader.has_caught_up, as_json=as_json, watch=watch)
+            is_complete = _follow(channel, heartbeats, time.monotonic() + _REDRAW_SECONDS)
+            standing = _told(topology, heartbeats, is_complete=is_complete, as_json=as_json, watch=watch)
     if exit_code:
         if any(each.standing is Standing.DIFFERS for each in standing.subscriptions):
             raise typer.Exit(6)
@@ -63,30 +70,52 @@ def status(
             raise typer.Exit(1)
 
 
-@contextmanager
-def _reader(settings: "Settings", topology: "Topology") -> "Generator[ControlReader]":
+def _listening(settings: "Settings", topology: "Topology", deadline: float, stack: ExitStack) -> "KafkaChannel":
+    """A channel that hears every service; within what is left of the time, or a sentence says why not."""
+    from tellonce.control.messages import Heartbeat
+    from tellonce.kafka.channel import KafkaChannel
     from tellonce.kafka.connection import check_connection
-    from tellonce.kafka.control import ControlReader
     from tellonce.observability.metrics import services_of
-    from tellonce.topology.topics import heartbeats
+    from tellonce.topology.topics import OPERATOR, heartbeats
 
-    topics = list(dict.fromkeys(heartbeats(department) for _, department in services_of(topology)))
-    quick = settings.kafka.model_copy(
-        update={"connect_timeout_seconds": min(settings.kafka.connect_timeout_seconds, _LONGEST_READING_SECONDS)}
-    )
-    check_connection(quick, reads=topics)
-    with ControlReader(quick, "tellonce-status", topics) as reader:
-        yield reader
+    speakers = list(dict.fromkeys(department for _, department in services_of(topology)))
+    check_connection(_within(settings, deadline), reads=[heartbeats(speaker) for speaker in speakers])
+    channel = stack.enter_context(KafkaChannel(_within(settings, deadline), OPERATOR, "tellonce-status"))
+    channel.listen(Heartbeat, speakers, "beginning")
+    return channel
 
 
-def _read(reader: "ControlReader", heartbeats: Heartbeats, seconds: float, *, until_end: bool = True) -> bool:
-    """Takes what comes within `seconds`; tells whether all that there was has been read."""
+def _within(settings: "Settings", deadline: float) -> "KafkaSettings":
+    remaining = max(deadline - time.monotonic(), _SHORTEST_SECONDS)
+    limit = min(settings.kafka.connect_timeout_seconds, remaining)
+    return settings.kafka.model_copy(update={"connect_timeout_seconds": limit})
+
+
+def _read(channel: "Channel", heartbeats: Heartbeats, deadline: float) -> bool:
+    """Takes what there is, until the deadline at most; tells whether all has been read."""
     from tellonce.cli.heartbeat import newest_heartbeats
+    from tellonce.control.messages import Heartbeat
 
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and not (until_end and reader.has_caught_up):
-        heartbeats |= newest_heartbeats(reader.poll(_WAIT_SECONDS))
-    return reader.has_caught_up
+    while not channel.has_caught_up and time.monotonic() < deadline:
+        heartbeats |= newest_heartbeats(channel.hear(Heartbeat, _WAIT_SECONDS))
+    return channel.has_caught_up
+
+
+def _follow(channel: "Channel", heartbeats: Heartbeats, until: float) -> bool:
+    """Takes what comes, and tells whether all has been read; while the broker is away it says so, and waits."""
+    from tellonce.cli.heartbeat import newest_heartbeats
+    from tellonce.control.messages import Heartbeat
+    from tellonce.model.errors import RetryableError
+    from tellonce.observability.tables import say
+
+    while time.monotonic() < until:
+        try:
+            heartbeats |= newest_heartbeats(channel.hear(Heartbeat, _WAIT_SECONDS))
+        except RetryableError as error:
+            say(f"{error}; what follows is as it was before")
+            time.sleep(max(until - time.monotonic(), 0.0))
+            return False
+    return channel.has_caught_up
 
 
 def _told(
@@ -115,9 +144,7 @@ def _told(
     show_table("Subscriptions", rows, empty="the topology has no subscription")
     show_table("Services", [_service_row(each, now_ms) for each in standing.services], empty="it has no service")
     if not is_complete:
-        print(
-            f"the topics were not read to their ends within {_LONGEST_READING_SECONDS:g} s: there may be newer figures"
-        )
+        print("the topics were not read to their ends in time: there may be newer figures; --timeout gives it longer")
     return standing
 
 

@@ -27,7 +27,6 @@ from tellonce.declare.check import check_binding, refuse
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
-from tellonce.kafka.control import ControlReader
 from tellonce.kafka.group import GroupReader, ReadMessage, read_message
 from tellonce.kafka.reading import read_to_end
 from tellonce.keyring import ViewKeys, load_view_keys
@@ -363,10 +362,9 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
     meters = reconciler_meters(topology)
-    reader = stack.enter_context(ControlReader(settings.kafka, f"{RECONCILER}-heartbeats", heard, start="now"))
-    watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, reader))
-    monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, stack)
     channel = stack.enter_context(KafkaChannel(settings.kafka, RECONCILER, RECONCILER))
+    watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, channel))
+    monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, stack)
     reconciler = watch.reconciler = Reconciler(core, topology, channel, watcher=ReconcilerLoop(watch, monitor))
     monitor.is_ready = lambda: reconciler.is_loaded
     return reconciler, monitor
