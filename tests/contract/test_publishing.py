@@ -244,3 +244,18 @@ def test_event_behind_a_batch_settles_it(city: City) -> None:
     newest = {one.partition: one for one in city.log()}
     assert newest
     assert all(one.header.settles_all for one in newest.values())
+
+
+def test_authoritys_own_key_and_what_a_record_was_stay_at_home(city: City) -> None:
+    """An event names its record by the pseudonym that is its Kafka key, and tells what it is, never what it was."""
+    city.add(1, 2)
+    city.begin_epoch()
+    city.publish()
+    city.rename(1, "Li Na")
+    city.execute(city.names.registry, "DELETE FROM resident WHERE resident_id = 2")
+    city.publish()
+
+    events = [(one.key, one.event) for one in city.log() if not one.is_marker]
+
+    assert {event.op for _, event in events if event} == {Operation.CREATE, Operation.UPDATE, Operation.DELETE}
+    assert [key for key, event in events if event is None or (event.record_key, event.before) != (key, None)] == []

@@ -22,7 +22,7 @@ from tellonce import (
 from tellonce.avro.fields import FieldSpec, Kind, ViewSchema
 from tellonce.declare.check import check_binding, check_source, refuse
 from tellonce.model.errors import ConfigurationError
-from tellonce.topology.model import Subscription, View, ViewForm
+from tellonce.topology.model import FieldSharing, Subscription, View, ViewForm
 
 FIELDS = (
     FieldSpec("birth_date", Kind.DATE, nullable=True),
@@ -171,7 +171,7 @@ def citizen(**changes: Any) -> Source:
 
 def test_a_fitting_source_has_no_findings() -> None:
     """A correct form passes in silence."""
-    assert check_source(citizen(), FIELDS) == ()
+    assert check_source(citizen(), FIELDS, {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,25 @@ def test_a_fitting_source_has_no_findings() -> None:
 )
 def test_a_source_that_does_not_fit_is_found(changes: dict[str, Any], message: str) -> None:
     """Each misfit of the authority's form is one finding too."""
-    assert any(message in finding.message for finding in check_source(citizen(**changes), FIELDS))
+    assert any(message in finding.message for finding in check_source(citizen(**changes), FIELDS, {}))
+
+
+def sharing(**classes: str) -> dict[str, FieldSharing]:
+    """Fields with their classes."""
+    return {
+        name: FieldSharing.model_validate({"sharing": each, "condition": "a duty" if each == "conditional" else None})
+        for name, each in classes.items()
+    }
+
+
+def test_a_key_that_only_some_may_know_is_refused() -> None:
+    """Every subscriber sees the key's pseudonym, and could try all values of a field that it may not receive."""
+    source = citizen(key="card", columns={**COLUMNS, "id_number": "card"})
+
+    assert check_source(source, FIELDS, sharing(id_number="unconditional")) == ()
+    (finding,) = check_source(source, FIELDS, sharing(id_number="conditional"))
+
+    assert "found column card, whose field id_number is conditional" in finding.message
 
 
 def test_refusing_lists_every_finding_with_its_place() -> None:
@@ -202,7 +220,7 @@ def test_refusing_lists_every_finding_with_its_place() -> None:
     source = citizen(former={}, columns={"height": "c"})
 
     with pytest.raises(ConfigurationError) as caught:
-        refuse(check_source(source, FIELDS))
+        refuse(check_source(source, FIELDS, {}))
 
     lines = str(caught.value).splitlines()
     assert len(lines) == 2

@@ -48,11 +48,11 @@ def digest_of_rows(subscribed: SubscribedView, decision: Decision, rows: Sequenc
     return next((digest for digest in digests if digest != decision.event_digest), digests[0] if digests else None)
 
 
-def row_element(subscribed: SubscribedView, record_key: str, row: BoundRow) -> int:
+def row_element(subscribed: SubscribedView, pseudonym: str, row: BoundRow) -> int:
     """Gives the element of a row as read back; one that no record has, where a column is not understood."""
     if row.fields is None:
-        return element(subscribed.keys.digest, record_key, ("unreadable",))
-    return subscribed.element_of(record_key, row.fields)
+        return element(subscribed.keys.digest, pseudonym, ("unreadable",))
+    return subscribed.element_of(pseudonym, row.fields)
 
 
 def _lock_rows(connection: Connection, subscribed: SubscribedView, decisions: Sequence[Decision]) -> None:

@@ -8,7 +8,6 @@ from tellonce.apply.subscription import SubscribedView
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.change import ChangeEvent, Operation
-from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import PoisonMessageError
 from tellonce.model.position import Header, PositionTracker
 from tellonce.model.seal import MARKER_PREFIX, StreamSeal
@@ -96,7 +95,7 @@ def decode_incoming(subscribed: SubscribedView, catalogue: Catalogue, incoming: 
     if event.view != subscribed.name or event.op is Operation.MARKER:
         msg = f"expected an event of {subscribed.name}, found one of another view or of none"
         raise PoisonMessageError(msg, reason="wrong_view")
-    if pseudonym_of(subscribed.keys.pseudonym, event.record_key) != incoming.pseudonym:
-        msg = "the message's key does not stand for the event's record; is the pseudonym key the authority's?"
+    if event.record_key != incoming.pseudonym:
+        msg = "the message's key is another record's than the event's"
         raise PoisonMessageError(msg, reason="key_mismatch")
     return event

@@ -36,9 +36,9 @@ class SubscribedView:
         """Gives what opens the messages of one of its streams."""
         return StreamSeal(self.keys.digest, self.name, partition)
 
-    def element_of(self, record_key: str, fields: Fields) -> int:
+    def element_of(self, pseudonym: str, fields: Fields) -> int:
         """Gives what a record with these fields adds to the stream's sum."""
-        return element(self.keys.digest, record_key, [fields[name] for name in self.schema.digest_fields])
+        return element(self.keys.digest, pseudonym, [fields[name] for name in self.schema.digest_fields])
 
     def match_hashes(self, values: Iterable[Value]) -> frozenset[str]:
         """Gives keyed hashes of values that a row may be found by, so that the ledger need not hold the values."""

@@ -77,7 +77,8 @@ def _declaration_problems(settings: Settings, topology: Topology, catalogue: Cat
                         if view.record_type == source.record_type
                         for spec in catalogue.view_schema(view.name).fields
                     }
-                    found += [str(finding) for finding in check_source(source, specs.values())]
+                    sharing = topology.fields_of(source.record_type)
+                    found += [str(finding) for finding in check_source(source, specs.values(), sharing)]
             if module_file(settings.consumers, department).exists():
                 names = [subscription.view for subscription in topology.subscribed_by(department)]
                 for binding in load_bindings(settings.consumers, department, subscribed=names):

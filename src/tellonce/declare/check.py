@@ -1,7 +1,7 @@
 """Holds a department's declarations to the contract, offline: the topology and the schemas."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -11,7 +11,7 @@ from tellonce.declare.matching import Previous
 from tellonce.declare.source import Source
 from tellonce.declare.textual import CodeListCodec
 from tellonce.model.errors import ConfigurationError
-from tellonce.topology.model import View
+from tellonce.topology.model import FieldSharing, View
 
 __all__ = ["Finding", "check_binding", "check_source", "refuse"]
 
@@ -74,10 +74,13 @@ def check_binding(
     return tuple(Finding(binding.place, message) for message in messages)
 
 
-def check_source(source: Source, specs: Iterable[FieldSpec]) -> tuple[Finding, ...]:
+def check_source(
+    source: Source, specs: Iterable[FieldSpec], sharing: Mapping[str, FieldSharing]
+) -> tuple[Finding, ...]:
     """Finds what keeps a source from filling the record type whose fields are `specs`.
 
-    It must map all of them and no others, with codecs of the fields' kinds.
+    It must map all of them and no others, with codecs of the fields' kinds. Its key must be none whose value is shared
+    with some only (`sharing` tells each field's class): every subscriber sees the key's pseudonym, and can try values.
     """
     fields = {spec.name: spec for spec in specs}
     messages: list[str] = []
@@ -89,6 +92,12 @@ def check_source(source: Source, specs: Iterable[FieldSpec]) -> tuple[Finding, .
             messages.append(f"{name} is a list and no single column gives it; name its history table in former=")
         else:
             messages += _check_codec(column, spec)
+        shared = sharing.get(name)
+        if column.name in source.key and shared is not None and shared.sharing != "unconditional":
+            messages.append(
+                f"expected a key that may be guessed by every subscriber, found column {column.name}, whose field "
+                f"{name} is {shared.sharing}; name another key of the table in key="
+            )
     for name, history in source.former.items():
         spec = fields.get(name)
         if spec is None:

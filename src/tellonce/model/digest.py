@@ -80,12 +80,12 @@ def canonical(values: Sequence[Value]) -> bytes:
     return b"".join(parts)
 
 
-def element(key: bytes, record_key: str, values: Sequence[Value]) -> int:
+def element(key: bytes, pseudonym: str, values: Sequence[Value]) -> int:
     """Gives the digest of one record in one view, from 0 to 2^128 - 1.
 
     `values` are the view's fields but for its match-only ones, sorted by field name.
     """
-    data = canonical((record_key, *values))
+    data = canonical((pseudonym, *values))
     return int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES, key=key, person=b"tellonce.element").digest(), "big")
 
 

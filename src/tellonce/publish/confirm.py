@@ -1,7 +1,6 @@
 """Confirming: acknowledged events leave the staging table, and the marks behind them become sayable."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy import Connection, and_, delete, select, update
 
@@ -77,17 +76,11 @@ def replace_refused(
 ) -> None:
     """Puts something else in the place of an event that the broker will never take.
 
-    First the same event without what the record was, which may be all that is refused; then an empty event, and the
-    record is parked.
+    An event that is about no record fills its sequence, and the record is parked.
     """
     own = own_tables(connection.dialect.name)
     now = clock_ms(connection)
     of_event = [own.staged.c[name] == getattr(event, name) for name in ("view", "partition", "epoch", "sequence")]
-    refused = catalogue.decode(event.payload, view=event.view)
-    if refused.before is not None:
-        event.payload = catalogue.encode(event.view, replace(refused, before=None))
-        connection.execute(update(own.staged).where(*of_event).values(payload=event.payload))
-        return
     marker = ChangeEvent(
         op=Operation.MARKER,
         department=department,

@@ -40,14 +40,14 @@ class Publication:
         except PoisonMessageError as error:
             return Image(trouble=error)
 
-    def element_of(self, view: PublishedView, record_key: str, version: int, image: Image) -> int | None:
+    def element_of(self, view: PublishedView, pseudonym: str, version: int, image: Image) -> int | None:
         """Gives what the record adds to the view's sum; nothing where it is not there.
 
         A row that cannot be decoded still adds an element, one that no department can hold, so that the sums differ
         and the record is found and named.
         """
         if image.trouble is not None:
-            return element(view.keys.digest, record_key, ("unpublished", version))
+            return element(view.keys.digest, pseudonym, ("unpublished", version))
         if image.fields is None:
             return None
-        return element(view.keys.digest, record_key, [image.fields[name] for name in view.digest_fields])
+        return element(view.keys.digest, pseudonym, [image.fields[name] for name in view.digest_fields])

@@ -4,7 +4,6 @@ Position rule 1: the sequence and the order of sending are stored before the fir
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
@@ -225,17 +224,14 @@ class _Batch:
             return
         was_live = known is not None and known.state != RecordState.DELETED
         held = from_hex(known.digest) if known and is_current and known.digest else None
-        digest = self._publication.element_of(view, row.record_key, row.version, after)
+        digest = self._publication.element_of(view, pseudonym, row.version, after)
         if not is_repair and digest is None and not was_live:
             return
         if known and not is_repair and is_current and digest == held and known.state == RecordState.LIVE:
             known.seen_version = row.version
             self._changed[view.name][row.record_key] = known
             return
-        event = self._event(view, stream, row, after, is_known=was_live)
-        if known and known.state == RecordState.UNPUBLISHED:
-            # No department saw what it was, and the broker may have refused just that.
-            event = replace(event, before=None)
+        event = self._event(view, stream, row, after, pseudonym, is_known=was_live)
         state = RecordState.LIVE if digest is not None else RecordState.DELETED
         trouble = after.trouble or self._append(view, stream, event, pseudonym, row)
         if trouble is not None:
@@ -258,7 +254,7 @@ class _Batch:
         self._known[view.name][row.record_key] = self._changed[view.name][row.record_key] = entry
 
     def _event(
-        self, view: PublishedView, stream: Stream, row: OutboxRow, after: Image, *, is_known: bool
+        self, view: PublishedView, stream: Stream, row: OutboxRow, after: Image, pseudonym: str, *, is_known: bool
     ) -> ChangeEvent:
         if after.fields is None:
             op = Operation.DELETE
@@ -266,13 +262,13 @@ class _Batch:
             op = Operation.READ
         else:
             op = Operation.UPDATE if is_known else Operation.CREATE
-        before = self._publication.image(row.before, {}).fields
         return ChangeEvent(
             op=op,
             department=self._department,
             record_type=view.view.record_type,
             view=view.name,
-            record_key=row.record_key,
+            # The authority's own key stays at home.
+            record_key=pseudonym,
             epoch=stream.epoch,
             version=row.version,
             sequence=stream.staged_sequence + 1,
@@ -280,23 +276,17 @@ class _Batch:
             repair_for=row.repair_for,
             committed_at_ms=row.committed_at_ms,
             published_at_ms=self._now,
-            before=_restricted(view, before),
             after=_restricted(view, after.fields),
         )
 
     def _append(
         self, view: PublishedView, stream: Stream, event: ChangeEvent, kafka_key: str, row: OutboxRow
     ) -> PoisonMessageError | None:
-        """Appends an event to its stream, or gives the reason why it cannot be published.
-
-        What the record was may be the very thing that cannot be told: then the event goes without it.
-        """
+        """Appends an event to its stream, or gives the reason why it cannot be published."""
         try:
             payload = self._encoded(view, event)
         except PoisonMessageError as error:
-            if event.before is None:
-                return error
-            return self._append(view, stream, replace(event, before=None), kafka_key, row)
+            return error
         self._push(stream, kafka_key, row.record_key, row.version, payload, row.committed_at_ms)
         return None
 

@@ -53,6 +53,7 @@ class PublishedView:
     def settings(self) -> str:
         """What a stream's sums depend on; a change of it needs a new epoch. Holds no key, only a fingerprint of it."""
         facts = {
+            "format": 2,
             "partitions": self.view.partitions,
             "buckets": self.view.buckets,
             "fields": self.digest_fields,

@@ -85,7 +85,7 @@ def _suspects(connection: Connection, publication: Publication, keys: Sequence[s
                 found[key] = None
             if entry is None or entry.seen_version != version:
                 continue
-            digest = publication.element_of(view, key, version, publication.image(raw, {}))
+            digest = publication.element_of(view, entry.pseudonym, version, publication.image(raw, {}))
             if (None if digest is None else to_hex(digest)) != _stated(entry):
                 found[key] = None
     return list(found)

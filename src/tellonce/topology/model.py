@@ -5,7 +5,7 @@ thing's name is the key it stands under; the public model also carries its own n
 can be passed around alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
@@ -241,6 +241,11 @@ class Topology(_Frozen):
         if name not in self.departments:
             raise _unknown("department", name, self.departments)
         return self.departments[name]
+
+    def fields_of(self, record_type: str) -> Mapping[str, FieldSharing]:
+        """Gives the fields of a record type with the class of each; none if there is no such record type."""
+        found = self.record_types.get(record_type)
+        return {} if found is None else found.fields
 
     def published_by(self, department: str) -> tuple[View, ...]:
         """The views whose authority is this department; empty if it publishes nothing."""

@@ -143,7 +143,8 @@ class Host:
                 if view.record_type == source.record_type
                 for spec in self.catalogue.view_schema(view.name).fields
             }
-            problems += [str(finding) for finding in check_source(source, specs.values())]
+            sharing = self.topology.fields_of(source.record_type)
+            problems += [str(finding) for finding in check_source(source, specs.values(), sharing)]
         missing = {view.record_type for view in self.published} - {source.record_type for source in self.sources}
         problems += [f"no Source is declared for {name}" for name in sorted(missing)]
         for binding in self.bindings:
