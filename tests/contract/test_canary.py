@@ -15,7 +15,7 @@ from tellonce.kafka.reading import read_to_end
 from tellonce.storage.database import reading, writing
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology, topics_of
-from tellonce.topology.topics import RECONCILER, divergences
+from tellonce.topology.topics import OPERATOR, RECONCILER, divergences, orders
 from waiting import wait_until
 
 PATIENCE_SECONDS = 40.0
@@ -325,7 +325,9 @@ def test_nothing_that_processes_say_write_keep_or_show_has_a_value(make_city: Ma
     events = {"events": b"\n".join(message.value() or b"" for message in read_to_end(city.kafka, city.topic))}
 
     assert town.canaries.found_in(texts | files(tmp_path)) == {}
-    assert {name for name, held in texts.items() if not held} == set()
+    # No person decides anything here, and no row turns up that a department would have repaired.
+    may_be_silent = {divergences(OPERATOR), *(orders(speaker) for speaker in (OPERATOR, *city.subscribers))}
+    assert {name for name, held in texts.items() if not held} <= may_be_silent
     # The search finds the same values where they have to be.
     in_events = town.canaries.found_in(events)["events"]
     one = town.people["plain"]
