@@ -1,7 +1,7 @@
 """What every control channel does, in memory and over Kafka's protocol."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -188,25 +188,78 @@ def test_place_behind_the_end_is_another_topic_and_is_read_from_its_beginning() 
     assert "control_topic_is_another" in [line["event"] for line in logs]
 
 
+READS, WRITES = "ControlReader.poll", "ControlWriter.flush"
+
+# What a channel does while the broker is away, and which of its two connections cannot be the same afterwards.
+ROUNDS = {
+    "polls": (("hear",), READS, "reader"),
+    "listens": (("listen",), "ControlReader.follow", "reader"),
+    "flushes": (("say", "flush"), WRITES, "writer"),
+    "writes": (("say",), "ControlWriter.write", "writer"),
+    "flushes beside polls that bring nothing": (("say", "flush", "hear"), WRITES, "writer"),
+    "polls beside writes that only wait": (("hear", "say"), READS, "reader"),
+    "polls that fail now and then": (("hear", "hear well"), READS, "reader"),
+}
+
+
 @pytest.mark.server
-def test_clients_are_made_anew_after_repeated_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After three failures in a row the channel has new clients, which go on where the old ones were."""
+@pytest.mark.parametrize(("deeds", "broken", "remade"), ROUNDS.values(), ids=ROUNDS)
+def test_connection_that_fails_repeatedly_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, deeds: tuple[str, ...], broken: str, remade: str
+) -> None:
+    """Each connection counts its own failures: what succeeds beside them, as it does with a dead broker, ends none."""
     with ExitStack() as stack:
         wire = kafka_wire(stack)
         channel = wire.channel("b")
         channel.listen(Order, ("a",), "now")
         wire.say("a", order(1))
         hear(channel, Order, 1)
-        wire.say("a", order(2))
 
         def fail(*_: object) -> list[object]:
             raise RetryableError("the broker is away")
 
-        with monkeypatch.context() as broken, capture_logs() as logs:
-            broken.setattr("tellonce.kafka.control.ControlReader.poll", fail)
-            for _ in range(3):
-                with pytest.raises(RetryableError):
-                    channel.hear(Order)
+        def do(deed: str) -> None:
+            if deed == "say":
+                channel.say(order(2))
+            elif deed == "listen":
+                channel.listen(Order, ("a",), "now")
+            else:
+                getattr(channel, deed)(*([Order] if deed == "hear" else []))
 
-        assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-2"]
-        assert "control_channel_made_anew" in [line["event"] for line in logs]
+        with capture_logs() as logs:
+            for _ in range(3):
+                for deed in deeds:
+                    with monkeypatch.context() as away:
+                        if deed != "hear well":
+                            away.setattr(f"tellonce.kafka.control.{broken}", fail)
+                        with suppress(RetryableError):
+                            do(deed.split()[0])
+            said = [str(line["client_id"]) for line in logs if line["event"] == "control_channel_made_anew"]
+
+        assert said == [f"test-b-control-{remade}"]
+        wire.say("a", order(3))
+        assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-3"]
+        channel.say(order(4))
+        channel.flush()
+
+
+@pytest.mark.server
+def test_connection_that_works_again_begins_to_count_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures between which something arrived are no reason for another connection."""
+    with ExitStack() as stack, capture_logs() as logs:
+        wire = kafka_wire(stack)
+        channel = wire.channel("b")
+
+        def fail(*_: object) -> None:
+            raise RetryableError("the broker is away")
+
+        for number in range(6):
+            channel.say(order(number))
+            if number % 2:
+                with monkeypatch.context() as away:
+                    away.setattr(f"tellonce.kafka.control.{WRITES}", fail)
+                    with pytest.raises(RetryableError):
+                        channel.flush()
+            channel.flush()
+
+        assert "control_channel_made_anew" not in [line["event"] for line in logs]

@@ -38,7 +38,7 @@ class Channel(Protocol):
         """Says a message; it has arrived when `flush` returns.
 
         Raises:
-            RetryableError: the broker is away.
+            RetryableError: the broker is away; what was said since the last `flush` is said again by the caller.
         """
         ...
 

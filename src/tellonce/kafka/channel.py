@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
@@ -23,6 +23,53 @@ _FAILURES_IN_A_ROW = 3
 """After so many the clients are made anew, with secrets as they are then: a password may have changed, or a topic."""
 
 R = TypeVar("R")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+class _Client(Generic[C]):
+    """One connection, made when it is first needed, and anew after repeated failure."""
+
+    def __init__(self, name: str, make: Callable[[], C]) -> None:
+        self._name = name
+        self._make = make
+        self._client: C | None = None
+        self._failures = 0
+
+    @property
+    def made(self) -> C | None:
+        """The connection, if there is one."""
+        return self._client
+
+    def use(self, deed: Callable[[C], R], *, shows_life: Callable[[R], bool]) -> R:
+        """Does something with the connection; only what `shows_life` ends the count of failures.
+
+        A poll that brings nothing and a message that only waits to be sent succeed with a dead broker, too.
+        """
+        try:
+            if self._client is None:
+                self._client = self._make()
+            done = deed(self._client)
+        except RetryableError:
+            self._failures += 1
+            if self._failures % _FAILURES_IN_A_ROW == 0:
+                _log.info("control_channel_made_anew", client_id=self._name, failures=self._failures)
+                self.drop()
+            raise
+        if shows_life(done):
+            self._failures = 0
+        return done
+
+    def drop(self) -> None:
+        """Closes the connection; the next use makes another."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
 
 class _Ear:
@@ -55,14 +102,12 @@ class KafkaChannel:
 
     def __init__(self, settings: KafkaSettings, speaker: str, client_id: str, *, group_id: str | None = None) -> None:
         """Make neither reader nor writer yet; `group_id` is as in `clients.make_reader`."""
-        self._settings = settings
         self._speaker = speaker
-        self._client_id = client_id
-        self._group_id = group_id
         self._ears: dict[type[Any], _Ear] = {}
-        self._writer: ControlWriter | None = None
-        self._reader: ControlReader | None = None
-        self._failures = 0
+        name = f"{client_id}-control"
+        self._writer = _Client(f"{name}-writer", lambda: ControlWriter(settings, name))
+        self._reader = _Client(f"{name}-reader", lambda: self._following(settings, name, group_id))
+        self._says = False
 
     def __enter__(self) -> Self:
         """Give the channel itself."""
@@ -76,28 +121,34 @@ class KafkaChannel:
             if kind is None:
                 self.flush()
         finally:
-            self._drop()
+            self._writer.drop()
+            self._reader.drop()
 
     def say(self, message: Message) -> None:
         """Says a message, as `control.channel.Channel` has it."""
         for one in outgoing(message, self._speaker):
-            self._trying(partial(self._write, one))
+            self._says = True
+            self._writer.use(partial(_write, one), shows_life=lambda _: False)
 
     def flush(self) -> None:
         """Returns when everything said so far has arrived, as `control.channel.Channel` has it."""
-        if self._writer is not None:
-            self._trying(self._writer.flush)
+        if self._says:
+            self._writer.use(ControlWriter.flush, shows_life=lambda _: True)
+            self._says = False
 
     def listen(self, shape: type[M], speakers: Sequence[str], start: Start) -> None:
         """Listens to messages of a shape, as `control.channel.Channel` has it."""
         ear = _Ear(shape, topics_heard(shape, self._speaker, tuple(speakers)))
-        ear.read = self._trying(lambda: self._open_reader().follow(ear.topics, start))
+        ear.read = self._reader.use(lambda reader: reader.follow(ear.topics, start), shows_life=bool)
         self._ears[shape] = ear
 
     def hear(self, shape: type[M], wait_seconds: float = 0.0) -> Sequence[Heard[M]]:
         """Gives the next messages of a shape, as `control.channel.Channel` has it."""
         ear = self._ears[shape]
-        self._trying(lambda: self._read(0.0 if ear.waiting else wait_seconds))
+        for message in self._reader.use(partial(_poll, 0.0 if ear.waiting else wait_seconds), shows_life=bool):
+            for other in self._ears.values():
+                if message.topic in other.topics:
+                    other.hold(message)
         return ear.give()
 
     def places(self, shape: type[M]) -> Mapping[Place, int]:
@@ -107,49 +158,23 @@ class KafkaChannel:
     @property
     def has_caught_up(self) -> bool:
         """Whether everything that was there when listening began has been heard."""
-        is_read = self._reader is not None and self._reader.has_caught_up
-        return is_read and not any(ear.waiting for ear in self._ears.values())
+        reader = self._reader.made
+        return reader is not None and reader.has_caught_up and not any(ear.waiting for ear in self._ears.values())
 
-    def _write(self, one: Outgoing) -> None:
-        self._open_writer().write(one.topic, one.key, one.value)
-
-    def _read(self, wait_seconds: float) -> None:
-        for message in self._open_reader().poll(wait_seconds):
-            for ear in self._ears.values():
-                if message.topic in ear.topics:
-                    ear.hold(message)
-
-    def _open_writer(self) -> ControlWriter:
-        if self._writer is None:
-            self._writer = ControlWriter(self._settings, f"{self._client_id}-control")
-        return self._writer
-
-    def _open_reader(self) -> ControlReader:
-        if self._reader is None:
-            reader = ControlReader(self._settings, f"{self._client_id}-control", group_id=self._group_id)
-            try:
-                for ear in self._ears.values():
-                    reader.follow(ear.topics, ear.read)
-            except BaseException:
-                reader.close()
-                raise
-            self._reader = reader
-        return self._reader
-
-    def _trying(self, deed: Callable[[], R]) -> R:
+    def _following(self, settings: KafkaSettings, name: str, group_id: str | None) -> ControlReader:
+        reader = ControlReader(settings, name, group_id=group_id)
         try:
-            done = deed()
-        except RetryableError:
-            self._failures += 1
-            if self._failures % _FAILURES_IN_A_ROW == 0:
-                _log.info("control_channel_made_anew", client_id=self._client_id, failures=self._failures)
-                self._drop()
-            raise
-        self._failures = 0
-        return done
-
-    def _drop(self) -> None:
-        self._writer = None
-        reader, self._reader = self._reader, None
-        if reader is not None:
+            for ear in self._ears.values():
+                reader.follow(ear.topics, ear.read)
+        except BaseException:
             reader.close()
+            raise
+        return reader
+
+
+def _write(one: Outgoing, writer: ControlWriter) -> None:
+    writer.write(one.topic, one.key, one.value)
+
+
+def _poll(wait_seconds: float, reader: ControlReader) -> list[ControlMessage]:
+    return reader.poll(wait_seconds)

@@ -115,6 +115,11 @@ class ControlWriter:
             message = f"{waiting} control messages were not acknowledged within {limit:g} s; they are written again"
             raise RetryableError(message, waiting=waiting)
 
+    def close(self) -> None:
+        """Give up what has not arrived; the connection ends with the writer."""
+        self._producer.purge()
+        self._producer.flush(0)
+
     def _poll(self) -> None:
         try:
             self._producer.poll(0)
