@@ -3,17 +3,20 @@
 With `--check` nothing is written; the exit code is 1 where a page is not what the code says.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from dashboards import FOLDER as DASHBOARDS
 from dashboards import pages, render
 from tellonce.cli.settings import Settings
+from tellonce.control.messages import Message
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.observability.alerts import render_rules
 from tellonce.observability.metrics import METRICS
@@ -56,6 +59,12 @@ def metrics_table() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def control_schemas() -> str:
+    """Gives the JSON schema of each control message, by its name."""
+    schemas = {shape.__name__: TypeAdapter(shape).json_schema() for shape in get_args(Message)}
+    return json.dumps(schemas, indent=2, ensure_ascii=False) + "\n"
+
+
 PARTS: Mapping[str, tuple[Path, Callable[[], Iterator[str]]]] = {
     "settings": (DOCS / "operations.md", settings_table),
     "metrics": (DOCS / "operations.md", metrics_table),
@@ -65,6 +74,7 @@ PARTS: Mapping[str, tuple[Path, Callable[[], Iterator[str]]]] = {
 
 FILES: Mapping[Path, Callable[[], str]] = {
     ROOT / "deploy" / "prometheus" / "rules.yml": lambda: render_rules(load_topology(ROOT / "topology.yaml")),
+    DOCS / "control-messages.json": control_schemas,
     **{DASHBOARDS / f"{page.name}.json": partial(render, page) for page in pages()},
 }
 """Each file that is made as a whole, and what gives its text."""

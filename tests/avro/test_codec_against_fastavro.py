@@ -111,7 +111,6 @@ def cases(draw: st.DrawFn) -> Case:
         epoch=draw(NATURAL),
         version=draw(NATURAL),
         sequence=draw(NATURAL),
-        repair_for=draw(st.lists(TEXT, max_size=3).map(tuple)),
         committed_at_ms=draw(INTEGER),
         published_at_ms=draw(INTEGER),
     )

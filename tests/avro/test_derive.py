@@ -52,7 +52,6 @@ WIRE: JsonObject = {
                     {"name": "version", "type": "long"},
                     {"name": "sequence", "type": "long"},
                     {"name": "origin", "type": "string"},
-                    {"name": "repair_for", "type": {"type": "array", "items": "string"}},
                     {"name": "ts_ms", "type": "long"},
                 ],
             },

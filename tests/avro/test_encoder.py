@@ -169,8 +169,6 @@ def test_a_row_has_exactly_the_views_fields(city: City, row: dict[str, Value], n
         ("sequence", "1"),
         ("committed_at_ms", 1.5),
         ("published_at_ms", None),
-        ("repair_for", ["police"]),
-        ("repair_for", (1,)),
         ("department", 1),
         ("op", "x"),
         ("origin", "elsewhere"),

@@ -1,15 +1,16 @@
 """What one department's ordinary credentials can do to the others by the control topics: nothing but be refused."""
 
-import pytest
 from structlog.testing import capture_logs
 
 from contract.city import City, MakeCity
+from contract.forms import id_number
 from tellonce.control.messages import (
     Attestation,
     Inquiry,
     Message,
     Order,
     OrderAction,
+    RepairRequest,
     decode_message,
     encode_message,
 )
@@ -17,7 +18,7 @@ from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.reading import read_to_end
 from tellonce.model.divergence import DivergenceKind, DivergenceState
-from tellonce.topology.topics import RECONCILER, attestations, divergences, inquiries, orders
+from tellonce.topology.topics import RECONCILER, attestations, divergences, inquiries, orders, repairs
 
 
 def say(city: City, speaker: str, *messages: Message) -> None:
@@ -37,7 +38,6 @@ def append(city: City, topic: str, *values: bytes) -> None:
 def order(
     city: City,
     action: OrderAction,
-    *departments: str,
     pseudonyms: tuple[str, ...] = (),
     **more: object,
 ) -> Order:
@@ -47,7 +47,6 @@ def order(
         "partition": 0,
         "order_id": "o-1",
         "action": action,
-        "departments": departments,
         "pseudonyms": pseudonyms,
         "by": "somebody",
         "reason": "a reason",
@@ -56,72 +55,114 @@ def order(
     return Order.model_validate(facts | more)
 
 
+def request(city: City, department: str, *serials: int) -> RepairRequest:
+    """A request that this department have these records repaired."""
+    return RepairRequest(
+        view=city.names.view,
+        partition=0,
+        order_id="o-1",
+        department=department,
+        pseudonyms=tuple(map(city.pseudonym, serials)),
+        by="somebody",
+        reason="a reason",
+        at_ms=1,
+    )
+
+
 def events_of(city: City) -> list[tuple[int, int]]:
     """Partition and offset of everything in the view's topic."""
     return [(one.partition, one.offset) for one in city.log()]
 
 
-@pytest.mark.parametrize("action", ["resync", "tombstones"])
-def test_department_cannot_order_for_all(city: City, action: OrderAction) -> None:
-    """One department's order neither publishes everything again nor buries what others have not read."""
+def test_department_cannot_bury_what_others_have_not_read(city: City) -> None:
+    """Only the reconciler knows what every department has attested."""
     city.begin_epoch()
     city.add(1)
     city.run()
     before = events_of(city)
-    say(city, city.names.fund, order(city, action, epoch=9, up_to_sequence=2**63 - 1))
+    say(city, city.names.fund, order(city, "tombstones", epoch=9, up_to_sequence=2**63 - 1))
 
     with capture_logs() as logs:
         city.publish()
 
     (line,) = [line for line in logs if line["event"] == "order_refused"]
-    assert (line["speaker"], line["action"]) == (city.names.fund, action)
+    assert (line["speaker"], line["action"]) == (city.names.fund, "tombstones")
     assert events_of(city) == before
 
 
-def test_department_cannot_have_a_row_of_another_overwritten(city: City) -> None:
-    """A difference that a person shall decide stays, whoever else would have it mended."""
+def test_repair_is_applied_by_who_wants_it_alone(city: City) -> None:
+    """A difference that a person shall decide stays, whoever else has the record repaired, and no event names them."""
     names = city.names
     city.begin_epoch()
     city.add(1)
     city.run()
     city.execute(names.clinic, "UPDATE patient SET patient_name = 'Edited'")
-    say(city, names.fund, order(city, "repair", names.clinic, pseudonyms=(city.pseudonym(1),)))
+    say(city, names.fund, order(city, "repair", pseudonyms=(city.pseudonym(1),)))
+    before = len(events_of(city))
 
+    city.run()
+
+    assert len(events_of(city)) > before
+    assert list(city.patients().values()) == ["Edited"]
+    written = [message.value() or b"" for message in read_to_end(city.kafka, city.topic)]
+    assert not any(name.encode() in each for each in written for name in (names.fund, names.clinic))
+
+
+def test_department_is_not_asked_for_its_records_by_another(city: City) -> None:
+    """A request that names somebody else, on whatever topic it stands, has nothing repaired."""
+    names = city.names
+    city.begin_epoch()
+    city.add(1)
+    city.run()
+    city.execute(names.clinic, "UPDATE patient SET patient_name = 'Edited'")
+    asked = request(city, names.fund, 1)
+    append(city, repairs(names.clinic), encode_message(asked))
+
+    city.run()
     city.run()
 
     assert list(city.patients().values()) == ["Edited"]
 
 
-def test_speaker_is_who_may_write_the_topic_whatever_the_order_says(city: City) -> None:
-    """`by` is for people to read, and gives nobody a right."""
+def test_repairs_of_two_departments_in_one_batch_are_both_carried_out(city: City) -> None:
+    """Both have asked before the relay looks, so one event may do for both."""
+    names = city.names
     city.begin_epoch()
     city.add(1)
+    city.open_account(id_number(1), account="A1")
     city.run()
-    before = events_of(city)
-    say(city, city.names.clinic, order(city, "resync", by=RECONCILER))
+    city.execute(names.clinic, "UPDATE patient SET patient_name = 'Edited'")
+    city.execute(names.fund, "UPDATE account SET xm = 'Edited'")
+    for name in (names.clinic, names.fund):
+        say(city, RECONCILER, request(city, name, 1))
+        city.apply(name)
 
-    city.publish()
+    city.run()
 
-    assert events_of(city) == before
+    assert list(city.patients().values()) == ["Wang Fang"]
+    assert city.rows(names.fund, "SELECT xm FROM account") == [("Wang Fang",)]
 
 
-def test_order_by_the_reconciler_is_carried_out_once(city: City) -> None:
-    """A relay that starts again does not repeat what was carried out, nor what was no order."""
+def test_request_is_carried_out_once(city: City) -> None:
+    """Services that start again repeat neither the request nor the order, nor what was none."""
+    names = city.names
     city.begin_epoch()
     city.add(1)
     city.run()
     before = len(events_of(city))
-    append(city, orders(RECONCILER), b"{}")
-    say(city, RECONCILER, order(city, "repair", city.names.clinic, pseudonyms=(city.pseudonym(1),)))
+    append(city, repairs(names.clinic), b"{}")
+    say(city, RECONCILER, request(city, names.clinic, 1))
 
-    city.publish()
+    city.run()
+    city.run()
     once = len(events_of(city))
     with capture_logs() as logs:
-        city.publish()
+        city.run()
 
-    assert once > before
+    assert once == before + 1
     assert len(events_of(city)) == once
-    assert [line for line in logs if line["event"] in {"control_message_skipped", "order_carried_out"}] == []
+    told = {"control_message_skipped", "repair_requested", "repairs_ordered", "order_carried_out"}
+    assert [line for line in logs if line["event"] in told] == []
 
 
 def test_department_cannot_attest_for_another(city: City) -> None:

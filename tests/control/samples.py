@@ -15,6 +15,7 @@ from tellonce.control.messages import (
     Order,
     PageEntry,
     Reading,
+    RepairRequest,
 )
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 
@@ -64,11 +65,19 @@ MESSAGES: tuple[Message, ...] = (
         order_id="o-1",
         action="repair",
         pseudonyms=(HEX,),
-        departments=("healthcare",),
         epoch=7,
         up_to_sequence=9,
         by="Li Wei",
         reason="ordered by hand",
+        at_ms=11,
+    ),
+    RepairRequest(
+        **PLACE,
+        order_id="o-1",
+        department="healthcare",
+        pseudonyms=(HEX,),
+        by="reconciler",
+        reason="policy",
         at_ms=11,
     ),
     DivergenceEvent(

@@ -155,7 +155,7 @@ def longer(field: str, items: Callable[[int], list[object]]) -> Callable[[Messag
         ("Inquiry", longer("buckets", lambda n: list(range(n))), 65_536),
         ("Inquiry", longer("departments", lambda n: [f"d{i}" for i in range(n)]), 1_000),
         ("Order", longer("pseudonyms", lambda n: [HEX] * n), 5_000),
-        ("Order", longer("departments", lambda n: [f"d{i}" for i in range(n)]), 1_000),
+        ("RepairRequest", longer("pseudonyms", lambda n: [HEX] * n), 5_000),
     ],
 )
 def test_lists_are_bounded(shape: str, make: Callable[[Message, int], bytes], most: int) -> None:

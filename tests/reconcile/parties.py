@@ -20,7 +20,7 @@ class LogEvent:
     version: int = 0
     digest: str | None = None
     flagged: bool = False
-    repair_for: tuple[str, ...] = ()
+    is_repair: bool = False
 
 
 class Authority(Side):
@@ -33,9 +33,9 @@ class Authority(Side):
         self.versions: dict[str, int] = defaultdict(int)
         self.digests: dict[str, str | None] = {}
 
-    def publish(self, key: str, value: str | None, *, repair_for: tuple[str, ...] = (), bad: bool = False) -> None:
+    def publish(self, key: str, value: str | None, *, is_repair: bool = False, bad: bool = False) -> None:
         """Stages one change: version, sequence and place in the ledger; a bad one moves the sum and sends nothing."""
-        if not repair_for:
+        if not is_repair:
             self.versions[key] += 1
             self.digests[key] = None if value is None else digest((key, value))
         self.position += 1
@@ -51,7 +51,7 @@ class Authority(Side):
         sent = LogEvent(epoch=self.epoch, sequence=self.position, pseudonym=None)
         if not bad:
             sent = replace(
-                sent, pseudonym=key, version=self.versions[key], digest=self.digests[key], repair_for=repair_for
+                sent, pseudonym=key, version=self.versions[key], digest=self.digests[key], is_repair=is_repair
             )
         self.log.append(sent)
 
@@ -110,6 +110,7 @@ class Subscriber(Side):
         self.is_unsure = False
         self.parks: dict[str, RecordState] = {}
         self.stubborn: set[str] = set()
+        self.wanted: set[str] = set()
         self.earlier: dict[str, PageEntry] = {}
         self.attestations: list[Attestation] = []
 
@@ -151,9 +152,10 @@ class Subscriber(Side):
     def _apply_record(self, event: LogEvent, key: str) -> None:
         known = self.records.get(key)
         stored = (0, 0) if known is None else (known.epoch, known.version)
-        is_named = self.name in event.repair_for and (event.epoch, event.version) == stored
-        if (event.epoch, event.version) <= stored and not is_named:
+        is_wanted = event.is_repair and key in self.wanted and (event.epoch, event.version) == stored
+        if (event.epoch, event.version) <= stored and not is_wanted:
             return
+        self.wanted.discard(key)
         if known is not None:
             self.earlier[key] = known
         before = None if known is None else known.digest

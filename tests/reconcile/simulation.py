@@ -11,7 +11,7 @@ from typing import Literal
 
 from reconcile.builders import FUND, HEALTH, Side, city
 from reconcile.parties import Authority, Subscriber
-from tellonce.control.messages import Answer, DivergenceEvent, Evidence, Inquiry, Order, PageEntry
+from tellonce.control.messages import Answer, DivergenceEvent, Evidence, Inquiry, Order, PageEntry, RepairRequest
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 from tellonce.reconcile.core import Core, Output
 from tellonce.reconcile.policy import ReconciliationPolicy
@@ -50,7 +50,7 @@ class World:
         self.departments = [Subscriber(FUND, -3_600_000), Subscriber(HEALTH, 3_600_000)]
         self.inquiries: dict[str, deque[Inquiry]] = defaultdict(deque)
         self.answers: deque[Answer] = deque()
-        self.orders: deque[Order] = deque()
+        self.requests: deque[RepairRequest] = deque()
         self.planted = count(1_000)
         self._ids = count(1)
         self.start()
@@ -86,8 +86,10 @@ class World:
             case Inquiry():
                 for name in output.departments:
                     self.inquiries[name].append(output)
+            case RepairRequest():
+                self.requests.append(output)
             case Order():
-                self.orders.append(output)
+                pass
             case DivergenceEvent():
                 self.written.append(output)
                 if output.state is DivergenceState.OPEN:
@@ -113,15 +115,16 @@ class World:
             self.core.take_answer(self.answers.popleft(), self.now_ms)
 
     def carry_out_order(self) -> None:
-        """Lets the relay publish what the oldest order names."""
-        if not self.orders:
+        """Lets a department want what the oldest request names, and the relay publish it."""
+        if not self.requests:
             return
-        order = self.orders.popleft()
-        if order.action == "repair":
-            for key in order.pseudonyms:
-                entry = self.authority.records.get(key)
-                if entry is not None and entry.state is not RecordState.UNPUBLISHED:
-                    self.authority.publish(key, None, repair_for=order.departments)
+        request = self.requests.popleft()
+        (department,) = (each for each in self.departments if each.name == request.department)
+        for key in request.pseudonyms:
+            department.wanted.add(key)
+            entry = self.authority.records.get(key)
+            if entry is not None and entry.state is not RecordState.UNPUBLISHED:
+                self.authority.publish(key, None, is_repair=True)
 
     def settle(self) -> None:
         """Lets everything come to rest: all is read, answered, carried out and judged."""
@@ -140,7 +143,7 @@ class World:
                     self.answer(side)
             while self.answers:
                 self.hear_answer()
-            while self.orders:
+            while self.requests:
                 self.carry_out_order()
             if self.is_at_rest():
                 return
@@ -154,7 +157,7 @@ class World:
 
     def is_at_rest(self) -> bool:
         """Whether the reconciler has nothing left to do and no repair is under way."""
-        if not self.core.is_settled or self.orders or self.authority.marks[self.read_marks :]:
+        if not self.core.is_settled or self.requests or self.authority.marks[self.read_marks :]:
             return False
         return all(
             each.state is not DivergenceState.REPAIRING or self.is_hopeless(each) for each in self.core.divergences()

@@ -17,7 +17,7 @@ from reconcile.builders import (
     pseudonym,
     side,
 )
-from tellonce.control.messages import Answer, DivergenceEvent, Evidence, Inquiry, Order
+from tellonce.control.messages import Answer, DivergenceEvent, Evidence, Inquiry, Order, RepairRequest
 from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
 from tellonce.reconcile.core import Core, Taken
 from tellonce.reconcile.status import StreamState
@@ -191,13 +191,13 @@ def test_repair_is_ordered_at_once_and_written_before_its_state() -> None:
     bench.step()
 
     kinds = [
-        (type(each).__name__, getattr(each, "state", None) or getattr(each, "action", None))
+        (type(each).__name__, getattr(each, "state", None))
         for each in bench.written
-        if isinstance(each, Order | DivergenceEvent) and getattr(each, "action", "repair") == "repair"
+        if isinstance(each, RepairRequest | DivergenceEvent)
     ]
     assert kinds == [
         ("DivergenceEvent", DivergenceState.OPEN),
-        ("Order", "repair"),
+        ("RepairRequest", None),
         ("DivergenceEvent", DivergenceState.REPAIRING),
     ]
 
@@ -213,10 +213,10 @@ def test_repair_that_does_not_help_ends_as_explained_without_new_sums() -> None:
     assert of(Inquiry, bench.step(29_000)) == []
 
     bench.step(1_000)
-    orders = [order for order in of(Order, bench.step(600_000)) if order.action == "repair"]
+    requests = of(RepairRequest, bench.step(600_000))
 
     assert bench.changes()[-1] == (FUND, DivergenceKind.ALTERED, DivergenceState.EXPLAINED)
-    assert orders == []
+    assert requests == []
     assert bench.status().is_explained
 
 
@@ -240,7 +240,7 @@ def test_accepted_divergence_is_not_repaired() -> None:
     bench = Bench(city(fund="repair"), known=[known]).statements()
     bench.step()
 
-    assert [order for order in of(Order, bench.written) if order.action == "repair"] == []
+    assert of(RepairRequest, bench.written) == []
 
 
 def test_acceptance_from_the_topic_is_heard() -> None:

@@ -25,7 +25,7 @@ from reconcile.builders import (
 )
 from reconcile.memory import Town, statements_of
 from tellonce.control.channel import Channel
-from tellonce.control.messages import DivergenceEvent, Evidence, Inquiry, Order
+from tellonce.control.messages import DivergenceEvent, Evidence, Inquiry, RepairRequest
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
@@ -271,17 +271,17 @@ def test_over_a_broker_the_divergence_is_found_repaired_and_resolved() -> None:
         channels = {name: channel(name) for name in sides}
         for each in channels.values():
             each.listen(Inquiry, (RECONCILER,), "now")
-        channels[AUTHORITY].listen(Order, (RECONCILER,), "beginning")
+        channels[FUND].listen(RepairRequest, (RECONCILER,), "beginning")
         service = Reconciler(Core(topology, POLICY, new_id=ids()), topology, channel(RECONCILER))
         state(5)
         wait_until(lambda: _turn(service, channels, sides) and service.divergences, what="a finding")
-        orders = _repairs(channels[AUTHORITY])
+        requests = _requests(channels[FUND])
         sides[FUND] = side(FUND, same)
         # By the department's clock, which is this machine's here, it states this after it answered.
         state(6, epoch_ms() + 1)
         wait_until(lambda: _turn(service, channels, sides) and not service.divergences, what="its end")
 
-    assert [order.departments for order in orders] == [(FUND,)]
+    assert [request.department for request in requests] == [FUND]
     assert {status.state for status in service.statuses} == {StreamState.PROVED}
 
 
@@ -296,12 +296,12 @@ def _turn(service: Reconciler, channels: Mapping[str, Channel], sides: dict[str,
     return bool(service.statuses)
 
 
-def _repairs(channel: Channel) -> list[Order]:
-    found: list[Order] = []
+def _requests(channel: Channel) -> list[RepairRequest]:
+    found: list[RepairRequest] = []
 
     def has_come() -> bool:
-        found.extend(heard.message for heard in channel.hear(Order, 0.1))
-        return any(order.action == "repair" for order in found)
+        found.extend(heard.message for heard in channel.hear(RepairRequest, 0.1))
+        return bool(found)
 
-    wait_until(has_come, what="an order")
-    return [order for order in found if order.action == "repair"]
+    wait_until(has_come, what="a request")
+    return found

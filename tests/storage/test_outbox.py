@@ -37,7 +37,6 @@ def row(
     before: dict[str, Raw] | None = None,
     after: dict[str, Raw] | None = None,
     committed_at_ms: int = 1,
-    repair_for: tuple[str, ...] = (),
 ) -> OutboxRow:
     """An outbox row."""
     return OutboxRow(
@@ -46,7 +45,6 @@ def row(
         transaction_id=transaction_id,
         committed_at_ms=committed_at_ms,
         origin=origin,
-        repair_for=repair_for,
         before=before,
         after=after,
     )
@@ -92,7 +90,7 @@ def test_claim_of_nothing_takes_nothing(engine: Engine) -> None:
 def test_rows_of_one_version_are_claimed_in_the_order_of_adding(engine: Engine) -> None:
     """A repair at the present version comes after the change that made it."""
     prepare(engine)
-    add(engine, row(), row(origin=Origin.REPAIR, repair_for=("fund",)))
+    add(engine, row(), row(origin=Origin.REPAIR))
 
     with writing(engine) as connection:
         claimed = outbox_of(engine).claim(connection, 1)
@@ -123,7 +121,6 @@ def test_added_row_is_claimed_as_it_was(engine: Engine) -> None:
         "王/1",
         7,
         origin=Origin.REPAIR,
-        repair_for=("fund", "health"),
         before={"id_number": None, "full_name": "\"'\\\n"},
         after=IMAGE,
         committed_at_ms=1_700_000_000_123,
@@ -132,9 +129,9 @@ def test_added_row_is_claimed_as_it_was(engine: Engine) -> None:
 
     empty, claimed = waiting_rows(engine)
 
-    for name in ("record_key", "version", "origin", "repair_for", "before", "after", "committed_at_ms"):
+    for name in ("record_key", "version", "origin", "before", "after", "committed_at_ms"):
         assert getattr(claimed, name) == getattr(added, name)
-    assert (empty.before, empty.after, empty.repair_for) == (None, None, ())
+    assert (empty.before, empty.after) == (None, None)
 
 
 def test_pending_counts_rows_and_gives_the_oldest_time(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from tellonce.topology.topics import (
     inquiries,
     marks,
     orders,
+    repairs,
 )
 
 Edit = Callable[[str, str], str]
@@ -56,9 +57,9 @@ def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None
     assert names[:3] == ["citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"]
     assert set(names[3:]) == {
         *(marks(slug) for slug in PUBLISHERS),
-        *(attestations(slug) for slug in SUBSCRIBERS),
+        *(make(slug) for slug in SUBSCRIBERS for make in (attestations, repairs)),
         *(make(slug) for slug in DEPARTMENTS for make in (inquiries, answers)),
-        *(orders(principal) for principal in (*SUBSCRIBERS, RECONCILER, OPERATOR)),
+        *(orders(principal) for principal in (*SUBSCRIBERS, RECONCILER)),
         *(divergences(principal) for principal in (RECONCILER, OPERATOR)),
         evidence(RECONCILER),
         *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
@@ -68,7 +69,7 @@ def test_topics_are_the_views_and_the_control_topics(topology: Topology) -> None
 
 def test_control_topics_have_the_agreed_names() -> None:
     """The names are part of the contract between departments and never change."""
-    kinds = (marks, attestations, inquiries, answers, orders, divergences, evidence, heartbeats)
+    kinds = (marks, attestations, inquiries, answers, orders, repairs, divergences, evidence, heartbeats)
     assert [make("healthcare") for make in kinds] == [f"tellonce.{make.__name__}.healthcare" for make in kinds]
     assert group_of("healthcare") == "tellonce.healthcare"
 
@@ -133,7 +134,8 @@ def test_each_control_topic_has_one_writer(topology: Topology) -> None:
     for spec in topics_of(topology):
         if spec.name.startswith("tellonce."):
             (writer,) = spec.writers
-            assert writer == (RECONCILER if ".inquiries." in spec.name else spec.name.rpartition(".")[2])
+            _, kind, principal = spec.name.split(".")
+            assert writer == (RECONCILER if kind in {"inquiries", "repairs"} else principal)
 
 
 def test_only_the_authority_writes_a_view_and_only_subscribers_read_it(topology: Topology) -> None:
@@ -147,7 +149,7 @@ def test_only_the_authority_writes_a_view_and_only_subscribers_read_it(topology:
 def test_rights_of_a_department_that_only_subscribes(topology: Topology) -> None:
     """A subscriber reads its views and the inquiries, and writes only its own statements, orders and evidence."""
     assert allowed(topology, "social-security") == {
-        "READ": {"citizen.identity.v1", inquiries("social-security")},
+        "READ": {"citizen.identity.v1", inquiries("social-security"), repairs("social-security")},
         "WRITE": {make("social-security") for make in (attestations, answers, heartbeats, orders)},
         "DESCRIBE": set(),
     }
@@ -159,7 +161,7 @@ def test_rights_of_a_department_that_only_publishes(topology: Topology) -> None:
         "READ": {
             "marriage.status.v1",
             inquiries("civil-affairs"),
-            *(orders(principal) for principal in (RECONCILER, OPERATOR, "public-security", "provident-fund")),
+            *(orders(principal) for principal in (RECONCILER, "public-security", "provident-fund")),
         },
         "WRITE": {"marriage.status.v1", *(make("civil-affairs") for make in (marks, answers, heartbeats))},
         "DESCRIBE": set(),
@@ -179,13 +181,14 @@ def test_rights_of_the_reconciler(topology: Topology) -> None:
         "WRITE": {
             *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
             *(inquiries(slug) for slug in DEPARTMENTS),
+            *(repairs(slug) for slug in SUBSCRIBERS),
         },
         "DESCRIBE": set(),
     }
 
 
 def test_rights_of_operators(topology: Topology) -> None:
-    """Operators read states, order and decide, and see of views no more than how far they have come."""
+    """Operators read states and decide, and see of views no more than how far they have come."""
     assert allowed(topology, "operator") == {
         "READ": {
             *(divergences(RECONCILER), divergences(OPERATOR), evidence(RECONCILER)),
@@ -193,7 +196,7 @@ def test_rights_of_operators(topology: Topology) -> None:
             *(attestations(slug) for slug in SUBSCRIBERS),
             *(heartbeats(principal) for principal in (*DEPARTMENTS, RECONCILER)),
         },
-        "WRITE": {orders(OPERATOR), divergences(OPERATOR)},
+        "WRITE": {divergences(OPERATOR)},
         "DESCRIBE": {"citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"},
     }
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine
@@ -12,13 +11,14 @@ from sqlalchemy import Engine
 from tellonce.apply.answers import answer_inquiry
 from tellonce.apply.ledger import Ledger, StreamRow
 from tellonce.apply.parked import due
+from tellonce.apply.repair_orders import RepairOrders
 from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.sweep import sweep_rows, sweep_stream
 from tellonce.apply.transaction import Applied, PositionMovedError, retry_parked
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.channel import Channel
-from tellonce.control.messages import Attestation, Inquiry, Order
+from tellonce.control.messages import Attestation, Inquiry
 from tellonce.kafka.group import GroupReader, ReadMessage, Start
 from tellonce.observability.messages import message_by_itself
 from tellonce.storage.database import reading
@@ -65,6 +65,9 @@ class Applier:
         self._catalogue = catalogue
         self._channel = channel
         channel.listen(Inquiry, (RECONCILER,), "now")
+        self._repairs = RepairOrders(
+            settings.department, engine, {view.name: view.view for view in views}, channel, monotonic=monotonic
+        )
         self._on_applied = on_applied
         self._monotonic = monotonic
         self._streams: dict[StreamId, StreamApplier] = {}
@@ -108,14 +111,17 @@ class Applier:
             # What was said before the trouble may never have arrived, and a quiet stream says nothing new.
             for topic, number in self._streams:
                 self._repeat(load_stream(self._engine, self._views[topic].name, number))
+            self._repairs.listen()
         self._take(self._reader.poll())
         did = self._apply()
         did |= self._answer()
+        did |= self._repairs.take_requests()
         did |= self._retry()
         # Under a load that never ends the sweep still has its turn, five chunks a second.
         if not did or self._monotonic() - self._chunk_at >= _CHUNK_SECONDS:
             self._chunk_at = self._monotonic()
             did |= self._sweep()
+        self._repairs.give([(self._views[topic].name, number) for topic, number in self._streams])
         self._channel.flush()
         if self._is_paused:
             self._is_paused = False
@@ -130,6 +136,7 @@ class Applier:
             and not self._sweeping
             and self.sweeps > 0
             and self._has_nothing_due
+            and self._channel.has_caught_up
         )
 
     @property
@@ -258,19 +265,6 @@ class Applier:
     def _sweep_rows(self, view: SubscribedView) -> bool:
         swept = sweep_rows(self._engine, view)
         if swept.found:
-            self._channel.say(self._order_for_itself(view, swept.found))
+            self._repairs.want(view.view, swept.found)
             self._log.info("rows_turned_up", view=view.name, records=len(swept.found))
         return swept.finished
-
-    def _order_for_itself(self, view: SubscribedView, pseudonyms: Sequence[str]) -> Order:
-        return Order(
-            view=view.name,
-            partition=0,
-            order_id=uuid4().hex,
-            action="repair",
-            pseudonyms=tuple(pseudonyms),
-            departments=(self._settings.department,),
-            by=self._settings.department,
-            reason="a row turned up for a record that had none",
-            at_ms=int(time.time() * 1000),
-        )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from tellonce.apply.incoming import Incoming, decode_incoming
 from tellonce.apply.ledger import Entry, Ledger
+from tellonce.apply.repairs import end_repairs, wanted_repairs
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import UnknownSchemaError
 from tellonce.avro.catalogue import Catalogue
@@ -85,10 +86,13 @@ def plan_batch(
 ) -> tuple[list[Decision], int]:
     """Gives a decision per record whose event is to be applied, and how many events were superseded already.
 
-    Nothing is written but match hashes. With `is_retry`, an event of the version that is parked counts as new.
+    Nothing is written but match hashes and that no repair is wanted any more. An event of the ledger's own version
+    counts as new where it is a repair that this department wants, and with `is_retry`.
     """
     ledger = Ledger(connection, subscribed.name)
-    entries = ledger.entries([item.pseudonym for item in incoming])
+    pseudonyms = [item.pseudonym for item in incoming]
+    entries = ledger.entries(pseudonyms)
+    wanted = wanted_repairs(connection, subscribed.name, pseudonyms)
     decisions: list[Decision] = []
     for item in incoming:
         old = entries.get(item.pseudonym)
@@ -104,16 +108,15 @@ def plan_batch(
             decision.park(Reason.UNKNOWN_SCHEMA, str(error))
         except PoisonMessageError as error:
             decision.park(str(error.facts.get("reason", Reason.UNDECODABLE)), str(error))
-        if offered == known and not is_retry and not _is_repair_for(decision.event, subscribed.department):
+        is_repair = decision.event is not None and decision.event.origin == Origin.REPAIR
+        if offered == known and not is_retry and not (is_repair and item.pseudonym in wanted):
             continue
         decisions.append(decision)
+    if not is_retry:
+        end_repairs(connection, subscribed.name, wanted & {one.incoming.pseudonym for one in decisions})
     _plan_values(subscribed, decisions)
     _plan_rows(connection, ledger, subscribed, decisions)
     return decisions, len(incoming) - len(decisions)
-
-
-def _is_repair_for(event: ChangeEvent | None, department: str) -> bool:
-    return event is not None and event.origin == Origin.REPAIR and department in event.repair_for
 
 
 def _plan_values(subscribed: SubscribedView, decisions: Sequence[Decision]) -> None:

@@ -279,11 +279,6 @@ def _write_envelope(code: SourceCode, names: SourceNames) -> None:
     code.line("n = pos + 1 + (data[pos] >> 1)")
     code.line(f"origin = {code.constant(origins)}[data[pos:n]]")
     code.line("pos = n")
-    with code.block("if data[pos]:"):
-        code.line("repair_for, pos = read_list(data, pos)")
-    with code.block("else:"):
-        code.line("repair_for = ()")
-        code.line("pos += 1")
     code.line("committed_at_ms, pos = read_long(data, pos)")
     operations = {_coded(operation): operation for operation in Operation}
     code.line(f"op = {code.constant(operations)}[data[pos:pos + 2]]")

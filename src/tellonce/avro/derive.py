@@ -26,7 +26,6 @@ _SOURCE_FIELDS: tuple[tuple[str, Json], ...] = (
     ("version", "long"),
     ("sequence", "long"),
     ("origin", "string"),
-    ("repair_for", {"type": "array", "items": "string"}),
     ("ts_ms", "long"),
 )
 
@@ -114,7 +113,8 @@ def row_fields(envelope: JsonObject) -> tuple[FieldShape, ...]:
     fields = read_fields(row, namespace)
     # A reader is compiled for the envelope as it is known here, so nothing else may stand under this id.
     if schema_identity(_envelope(namespace, name.removesuffix("Row"), declared)) != schema_identity(envelope):
-        raise Refused("expected before, after, source, op and ts_ms as tellonce writes them, found another envelope")
+        msg = "expected before, after, source, op and ts_ms as tellonce writes them, found another envelope"
+        raise Refused(f"{msg}; where a release wrote it whose events bear no seal, remove the lock and make it anew")
     return fields
 
 

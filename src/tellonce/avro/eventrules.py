@@ -13,7 +13,6 @@ __all__ = ["SourceNames", "event_refusal"]
 
 _TEXT = ValueShape(wire=Wire.TEXT)
 _LONG = ValueShape(wire=Wire.LONG)
-_TEXT_LIST = ValueShape(wire=Wire.TEXT_LIST)
 
 # The attributes of an event that the generated code writes, as the envelope names them.
 _SOURCE_VALUES = {
@@ -22,7 +21,6 @@ _SOURCE_VALUES = {
     "epoch": _LONG,
     "version": _LONG,
     "sequence": _LONG,
-    "repair_for": _TEXT_LIST,
     "committed_at_ms": _LONG,
     "published_at_ms": _LONG,
 }

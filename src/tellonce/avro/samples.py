@@ -42,7 +42,6 @@ def sample_events(fields: Sequence[FieldShape], names: SourceNames) -> Iterator[
             version=_NUMBERS[number % len(_NUMBERS)],
             sequence=_LONGS[number % len(_LONGS)],
             origin=origins[number % len(origins)],
-            repair_for=("one-department", "another") if number % 3 else (),
             committed_at_ms=_LONGS[number % len(_LONGS)],
             published_at_ms=_LONGS[number // 2 % len(_LONGS)],
             # In another order than the rows after, so that no two fields meet in the same pair of values each time.

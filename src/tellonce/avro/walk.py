@@ -21,7 +21,6 @@ _TAIL = (
     *(Wire.TEXT,) * 4,
     *(Wire.LONG,) * 3,
     Wire.TEXT,
-    Wire.TEXT_LIST,
     Wire.LONG,
     Wire.TEXT,
     Wire.LONG,

@@ -12,7 +12,7 @@ from uuid import uuid4
 import typer
 
 from tellonce.cli.options import AsJson, EnvFile, Once, settings_from
-from tellonce.control.messages import DivergenceEvent, Order
+from tellonce.control.messages import DivergenceEvent
 from tellonce.observability.tables import say, show_json, show_table
 from tellonce.reconcile.status import StreamStatus
 
@@ -106,7 +106,7 @@ def _read(env_file: Path | None, *, with_resolved: bool = False) -> tuple[Diverg
         return read_divergences(channel, with_resolved=with_resolved)
 
 
-def _write(env_file: Path | None, messages: Sequence[DivergenceEvent | Order]) -> None:
+def _write(env_file: Path | None, messages: Sequence[DivergenceEvent]) -> None:
     with _operators_channel(env_file) as channel:
         for message in messages:
             channel.say(message)
@@ -122,7 +122,7 @@ def _operators_channel(env_file: Path | None) -> "KafkaChannel":
 @divergences_app.command("accept")
 def accept(ids: Ids = None, reason: Why = "", by: Person = "", env_file: EnvFile = None) -> None:
     """Accept divergences with a reason, for as long as the authority's version stays."""
-    from tellonce.reconcile.orders import accept as accepting
+    from tellonce.reconcile.repairs import accept as accepting
 
     events = accepting(
         _read(env_file),
@@ -146,15 +146,15 @@ def repair(
     env_file: EnvFile = None,
 ) -> None:
     """Order records to be published again for the departments that hold them differently."""
-    from tellonce.reconcile.orders import RepairRequest, plan_by_person, render_plan
+    from tellonce.reconcile.repairs import RepairChoice, plan_by_person, render_plan
     from tellonce.topology import load_topology
 
     topology = load_topology(settings_from(env_file).topology)
-    request = RepairRequest(
+    choice = RepairChoice(
         by=by or getpass.getuser(), reason=reason, ids=tuple(ids or ()), department=department, cap=cap
     )
     now_ms = int(time.time() * 1000)
-    plan = plan_by_person(_read(env_file), topology, request, new_id=lambda: uuid4().hex, now_ms=now_ms)
+    plan = plan_by_person(_read(env_file), topology, choice, new_id=lambda: uuid4().hex, now_ms=now_ms)
     print(render_plan(plan))
     if not dry_run:
-        _write(env_file, [*plan.orders, *plan.events(now_ms)])
+        _write(env_file, plan.events(now_ms))

@@ -16,7 +16,7 @@ from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied
 from tellonce.cli.heartbeat import Hearing
 from tellonce.cli.monitor import Monitor
-from tellonce.control.messages import DivergenceEvent, Order
+from tellonce.control.messages import DivergenceEvent, RepairRequest
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
@@ -179,9 +179,8 @@ class ReconcilerWatch:
         """Counts the repairs that were ordered, and those that a proof has confirmed."""
         for output in outputs:
             match output:
-                case Order(action="repair"):
-                    for department in output.departments:
-                        self._count(m.REPAIRS_ORDERED, len(output.pseudonyms), department, output.view)
+                case RepairRequest():
+                    self._count(m.REPAIRS_ORDERED, len(output.pseudonyms), output.department, output.view)
                 case DivergenceEvent(state=DivergenceState.RESOLVED) if output.repairs:
                     self._count(m.REPAIRS_VERIFIED, 1, output.department, output.view)
                 case _:

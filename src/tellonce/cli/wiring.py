@@ -61,6 +61,7 @@ from tellonce.topology.topics import (
     order_speakers,
     orders,
     publishers,
+    repairs,
     subscribers,
 )
 
@@ -269,7 +270,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     kafka = settings.kafka
     check_connection(
         kafka,
-        reads=[inquiries(department), *topics],
+        reads=[inquiries(department), repairs(department), *topics],
         writes=[make(department) for make in (attestations, answers, heartbeats, orders)],
     )
     check_own_schema(engine, department)
@@ -358,6 +359,7 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
         writes=[
             *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
             *(inquiries(department) for department in active),
+            *(repairs(department) for department in subscribing),
         ],
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)

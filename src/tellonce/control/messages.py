@@ -27,6 +27,7 @@ __all__ = [
     "OrderAction",
     "PageEntry",
     "Reading",
+    "RepairRequest",
     "decode_message",
     "encode_message",
     "stream_key",
@@ -150,13 +151,13 @@ class Answer(_OfStream):
     at_ms: Instant
 
 
-OrderAction = Literal["repair", "tombstones", "resync"]
+OrderAction = Literal["repair", "tombstones"]
 
 
 class Order(_OfStream):
     """An instruction to the authority's relay.
 
-    `repair`: publish these records again, for these departments.
+    `repair`: publish these records again, for the department that orders it.
     `tombstones`: every live subscription has attested past `up_to_sequence` of `epoch`; deleted records up to there may
     be followed by a null.
     """
@@ -164,9 +165,22 @@ class Order(_OfStream):
     order_id: Id
     action: OrderAction
     pseudonyms: Annotated[tuple[Hex32, ...], Field(max_length=MAX_PAGE_RECORDS)] = ()
-    departments: Departments = ()
     epoch: Count = 0
     up_to_sequence: Count = 0
+    by: Text
+    reason: Text
+    at_ms: Instant
+
+
+class RepairRequest(_OfStream):
+    """The reconciler's word to one department: these records of yours are to be published again for you.
+
+    The department orders them of the authority, and applies them at the version that it has already.
+    """
+
+    order_id: Id
+    department: Name
+    pseudonyms: Annotated[tuple[Hex32, ...], Field(max_length=MAX_PAGE_RECORDS)]
     by: Text
     reason: Text
     at_ms: Instant
@@ -238,7 +252,7 @@ class Heartbeat(_Message):
     gauges: Annotated[Mapping[Code, Annotated[tuple[Reading, ...], Field(max_length=20_000)]], Field(max_length=100)]
 
 
-Message = Mark | Attestation | Inquiry | Answer | Order | DivergenceEvent | Evidence | Heartbeat
+Message = Mark | Attestation | Inquiry | Answer | Order | RepairRequest | DivergenceEvent | Evidence | Heartbeat
 """Every control message; its shape tells the kind of topic that carries it."""
 
 M = TypeVar("M", bound=BaseModel)

@@ -15,6 +15,7 @@ from tellonce.control.messages import (
     Mark,
     Message,
     Order,
+    RepairRequest,
     decode_message,
     encode_message,
     stream_key,
@@ -30,6 +31,7 @@ from tellonce.topology.topics import (
     inquiries,
     marks,
     orders,
+    repairs,
 )
 
 __all__ = ["ForeignMessageError", "Outgoing", "heard", "outgoing", "topics_heard"]
@@ -57,7 +59,7 @@ class _Route:
     claims: Callable[[Any], str | None] = lambda _message: None
 
 
-def _by_stream(message: Mark | Attestation | Inquiry | Answer | Order) -> bytes:
+def _by_stream(message: Mark | Attestation | Inquiry | Answer | Order | RepairRequest) -> bytes:
     # One key per stream keeps what is said of it in order where somebody gave a topic several partitions.
     return stream_key(message.view, message.partition)
 
@@ -69,8 +71,9 @@ def _department(message: Mark | Attestation | Answer | Heartbeat) -> str:
 _ROUTES: Mapping[type[Any], _Route] = {
     Mark: _Route(topic=marks, key=_by_stream, claims=_department),
     Attestation: _Route(topic=attestations, key=_by_stream, claims=_department),
-    # The only ones that are kept by whom they are for: the reconciler alone asks.
+    # These two are kept by whom they are for: the reconciler alone asks.
     Inquiry: _Route(topic=inquiries, key=_by_stream),
+    RepairRequest: _Route(topic=repairs, key=_by_stream),
     Answer: _Route(topic=answers, key=_by_stream, claims=_department),
     Order: _Route(topic=orders, key=_by_stream),
     DivergenceEvent: _Route(topic=divergences, key=lambda event: event.divergence_id.encode()),
@@ -83,12 +86,14 @@ _ROUTES: Mapping[type[Any], _Route] = {
 def outgoing(message: Message, speaker: str) -> list[Outgoing]:
     """Gives what is to be written where, so that the message is said by `speaker`.
 
-    An inquiry goes to each department that it asks, and tells none who else is asked.
+    An inquiry goes to each department that it asks, and tells none who else is asked; so does a request for a repair.
     """
     route = _ROUTES[type(message)]
     parts: dict[str, Message]
     if isinstance(message, Inquiry):
         parts = {name: message.model_copy(update={"departments": (name,)}) for name in message.departments}
+    elif isinstance(message, RepairRequest):
+        parts = {message.department: message}
     else:
         parts = {speaker: message}
     return [
@@ -99,8 +104,8 @@ def outgoing(message: Message, speaker: str) -> list[Outgoing]:
 
 def topics_heard(shape: type[M], listener: str, speakers: tuple[str, ...]) -> Mapping[str, str]:
     """Gives the topics on which `listener` hears messages of a shape, each with the principal who speaks there."""
-    if shape is Inquiry:
-        return {inquiries(listener): RECONCILER}
+    if shape in {Inquiry, RepairRequest}:
+        return {_ROUTES[shape].topic(listener): RECONCILER}
     return {_ROUTES[shape].topic(speaker): speaker for speaker in speakers}
 
 

@@ -61,8 +61,6 @@ class ChangeEvent:
     version: int
     sequence: int
     origin: Origin
-    repair_for: tuple[str, ...] = ()
-    """The departments that may apply this event at a version equal to the one they hold."""
     committed_at_ms: int
     """When the authority's transaction committed."""
     published_at_ms: int

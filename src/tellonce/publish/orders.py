@@ -1,4 +1,4 @@
-"""Carrying out orders: named records go through the outbox again, for the departments that the order names."""
+"""Carrying out orders: named records go through the outbox again, in all views of their record type."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,13 +11,13 @@ from tellonce.model.change import Origin
 from tellonce.model.divergence import RecordState
 from tellonce.model.rounds import Rounds
 from tellonce.publish.images import Publication
-from tellonce.publish.streams import PublishedView, begin_epoch, load_published
+from tellonce.publish.streams import PublishedView, load_published
 from tellonce.storage.database import clock_ms
 from tellonce.storage.outbox import OutboxRow
 from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
 from tellonce.topology import View
-from tellonce.topology.topics import OPERATOR, RECONCILER
+from tellonce.topology.topics import RECONCILER
 
 __all__ = ["Grave", "carry_out", "due_tombstones", "why_refused", "within_cap"]
 
@@ -27,23 +27,17 @@ _log = structlog.get_logger()
 def why_refused(order: Order, speaker: str, view: View) -> str | None:
     """Gives why an order of this speaker is not carried out; nothing if it is.
 
-    The reconciler and the operators may order everything. A department may have records of a view that it subscribes
-    to repaired for itself, and nothing else: what it orders costs all others, and tells them what it holds.
+    Records are published again for a department that subscribes to the view and orders it for itself; only the
+    reconciler knows what every department has attested, so that deleted records may be buried.
     """
-    if speaker in {RECONCILER, OPERATOR}:
-        return None
-    if order.action != "repair":
-        return f"a department orders no {order.action}"
-    if speaker not in view.subscriptions:
-        return "it does not subscribe to the view"
-    if order.departments != (speaker,):
-        return "a department orders for itself alone"
-    return None
+    if order.action == "repair":
+        return None if speaker in view.subscriptions else "it does not subscribe to the view"
+    return None if speaker == RECONCILER else f"only the reconciler orders {order.action}"
 
 
 def within_cap(order: Order, speaker: str, view: View, rounds: Rounds, now_ms: int) -> Order:
-    """Gives the order with as many records as a department may still have in this round; others have no such bound."""
-    if speaker not in view.subscriptions:
+    """Gives the order with as many records as a department may still have in this round."""
+    if order.action != "repair":
         return order
     place = (speaker, view.name)
     left = rounds.left(place, view.subscriptions[speaker].repair_cap, now_ms)
@@ -58,9 +52,6 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
     Gives how many records were put into the outbox. A record that the authority does not know is left to a person:
     the department holds it as an orphan, and its event could name nothing that the authority has.
     """
-    if order.action == "resync":
-        begin_epoch(connection, publication.source.record_type, publication.views, order.reason)
-        return 0
     if order.action == "tombstones":
         return _mark_for_tombstones(connection, order)
     known = load_published(connection, view.name, order.pseudonyms, by_pseudonym=True)
@@ -74,7 +65,6 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
             transaction_id=None,
             committed_at_ms=now,
             origin=Origin.REPAIR,
-            repair_for=order.departments,
             before=None,
             after=raw,
         )

@@ -23,7 +23,7 @@ from tellonce.storage.database import reading, writing
 from tellonce.storage.lease import LeaseLostError, hold_lease
 from tellonce.storage.progress import load_places, save_place
 from tellonce.storage.tables import own_tables
-from tellonce.topology.topics import OPERATOR, RECONCILER
+from tellonce.topology.topics import RECONCILER
 
 __all__ = ["Relay", "RelaySettings", "ViewLog"]
 
@@ -75,7 +75,7 @@ class Relay:
         self._record_types = tuple(publications)
         self._publications = {view.name: p for p in publications for view in p.views}
         self._views: dict[str, PublishedView] = {view.name: view for p in publications for view in p.views}
-        self._obeys = (RECONCILER, OPERATOR, *sorted({s for v in self._views.values() for s in v.view.subscriptions}))
+        self._obeys = (RECONCILER, *sorted({s for v in self._views.values() for s in v.view.subscriptions}))
         self._rounds = Rounds(_ROUND_SECONDS)
         self._obeyed: dict[Place, int] = {}
         self._channel = channel

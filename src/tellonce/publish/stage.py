@@ -215,8 +215,6 @@ class _Batch:
         partition = partition_of(pseudonym.encode(), view.view.partitions)
         stream = self.streams[view.name, partition]
         is_repair = row.origin == Origin.REPAIR
-        if is_repair and not set(row.repair_for) & set(view.view.subscriptions):
-            return
         is_current = known is not None and known.epoch == stream.epoch
         # A change that an earlier epoch's snapshot has overtaken must not come behind it: the new snapshot tells it.
         is_new_to_epoch = row.origin == Origin.SNAPSHOT and not is_current
@@ -225,7 +223,7 @@ class _Batch:
         was_live = known is not None and known.state != RecordState.DELETED
         held = from_hex(known.digest) if known and is_current and known.digest else None
         digest = self._publication.element_of(view, pseudonym, row.version, after)
-        if not is_repair and digest is None and not was_live:
+        if digest is None and not was_live and not (is_repair and known):
             return
         if known and not is_repair and is_current and digest == held and known.state == RecordState.LIVE:
             known.seen_version = row.version
@@ -273,7 +271,6 @@ class _Batch:
             version=row.version,
             sequence=stream.staged_sequence + 1,
             origin=Origin(row.origin),
-            repair_for=row.repair_for,
             committed_at_ms=row.committed_at_ms,
             published_at_ms=self._now,
             after=_restricted(view, after.fields),

@@ -123,7 +123,6 @@ def _give_next_version(connection: Connection, publication: Publication, suspect
             transaction_id=None,
             committed_at_ms=now,
             origin=Origin.SWEEP,
-            repair_for=(),
             before=None,
             after=raw,
         )

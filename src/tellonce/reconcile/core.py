@@ -6,16 +6,25 @@ Pure: the clock and new ids are passed in, so any schedule of messages can be pl
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
-from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Evidence, Inquiry, Mark, Order
+from tellonce.control.messages import (
+    Answer,
+    Attestation,
+    DivergenceEvent,
+    Evidence,
+    Inquiry,
+    Mark,
+    Order,
+    RepairRequest,
+)
 from tellonce.model.divergence import DivergenceState
 from tellonce.model.rounds import Rounds
 from tellonce.reconcile.compare import Comparisons, StreamId
 from tellonce.reconcile.drill import DrillPlan
 from tellonce.reconcile.evidence import evidence_of_divergence, evidence_of_status
 from tellonce.reconcile.lifecycle import DivergenceBook
-from tellonce.reconcile.orders import plan_by_policy
 from tellonce.reconcile.pages import Outcome
 from tellonce.reconcile.policy import ReconciliationPolicy
+from tellonce.reconcile.repairs import plan_by_policy, request_by_decision
 from tellonce.reconcile.schedule import Concluded, DrillSchedule, Wish
 from tellonce.reconcile.status import StatusBoard, StreamState, StreamStatus
 from tellonce.reconcile.tombstones import TombstoneOrders
@@ -23,7 +32,7 @@ from tellonce.topology import Topology, View
 
 __all__ = ["Core", "Output", "Taken"]
 
-Output = Inquiry | Order | DivergenceEvent | Evidence
+Output = Inquiry | Order | RepairRequest | DivergenceEvent | Evidence
 """A message to be written; which topic it belongs to follows from its shape."""
 
 _SubscribedStream = tuple[str, StreamId]
@@ -98,7 +107,14 @@ class Core:
     def take_decision(self, event: DivergenceEvent, now_ms: int) -> tuple[Output, ...]:
         """Takes what a person decided about a divergence into account."""
         outputs: list[Output] = []
-        self._write_divergences(outputs, self._book.take_decision(event, now_ms))
+        events = self._book.take_decision(event, now_ms)
+        # The request before the state that tells of it: a crash in between makes it twice, never not at all.
+        outputs += [
+            request_by_decision(one, now_ms)
+            for one in events
+            if one.state is DivergenceState.REPAIRING and one.decision_id == event.decision_id
+        ]
+        self._write_divergences(outputs, events)
         return tuple(outputs)
 
     def advance(self, now_ms: int) -> tuple[Output, ...]:
@@ -212,8 +228,8 @@ class Core:
 
     def _order(self, outputs: list[Output], now_ms: int) -> None:
         plan = plan_by_policy(self._book, self._topology, self._rounds, new_id=self._new_id, now_ms=now_ms)
-        # Orders before the states that tell of them: a crash in between orders a repair twice, never not at all.
-        outputs.extend(plan.orders)
+        # Requests before the states that tell of them, as above.
+        outputs.extend(plan.requests)
         if plan.ordered:
             self._write_divergences(outputs, self._book.note_ordered(plan.ordered, now_ms))
         outputs.extend(self._tombstones.due(self._views.values(), self._comparisons, now_ms))

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import structlog
 
 from tellonce.control.channel import Channel, Heard
-from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Mark, Order
+from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Mark, Order, RepairRequest
 from tellonce.model.errors import InvariantError, RetryableError
 from tellonce.observability.messages import message_by_itself
 from tellonce.reconcile.core import Core, Output, Taken
@@ -228,6 +228,15 @@ class Reconciler:
                         view=output.view,
                         kind=output.kind.value,
                         state=output.state.value,
+                    )
+                case RepairRequest():
+                    _log.info(
+                        "repair_ordered",
+                        order=output.order_id,
+                        department=output.department,
+                        view=output.view,
+                        partition=output.partition,
+                        records=len(output.pseudonyms),
                     )
                 case Order():
                     _log.info(

@@ -3,7 +3,6 @@
 Every method takes the connection of the caller's transaction and leaves commit and rollback to the caller.
 """
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -63,7 +62,6 @@ class OutboxRow:
     committed_at_ms: int
     """When the row was changed: a trigger cannot see the commit, which follows it."""
     origin: Origin
-    repair_for: tuple[str, ...] = ()
     before: Mapping[str, Raw] | None = None
     after: Mapping[str, Raw] | None = None
 
@@ -77,7 +75,6 @@ class _Fixed(NamedTuple):
     transaction_id: int | None
     committed_at_ms: int
     origin: str
-    repair_for: str | None
 
 
 class Outbox:
@@ -220,7 +217,6 @@ class Outbox:
             "version": row.version,
             "committed_at_ms": row.committed_at_ms,
             "origin": str(row.origin),
-            "repair_for": json.dumps(row.repair_for) if row.repair_for else None,
         }
         for side, image in (("before", row.before), ("after", row.after)):
             if self._is_postgres:
@@ -240,7 +236,6 @@ class Outbox:
             transaction_id=known.transaction_id,
             committed_at_ms=known.committed_at_ms,
             origin=Origin(known.origin),
-            repair_for=tuple(json.loads(known.repair_for)) if known.repair_for else (),
             before=self._image(row[len(_Fixed._fields) :], 0),
             after=self._image(row[len(_Fixed._fields) :], 1),
         )

@@ -53,7 +53,6 @@ def outbox_table(source: Source, dialect_name: str) -> Table:
         Column("transaction_id", BigInteger),
         Column("committed_at_ms", BigInteger, nullable=False),
         Column("origin", Text, nullable=False),
-        Column("repair_for", Text),
         *_image_columns(source, is_postgres=is_postgres),
         sqlite_autoincrement=True,
     )

@@ -16,7 +16,7 @@ class OwnTables:
     """The tables of one dialect.
 
     At an authority: `record_version`, `lease`, `stream`, `published`, `staged`, `snapshot`, `unpublished`.
-    At a subscriber: `position`, `applied`, `linked_row`, `match_hash`, `parked`.
+    At a subscriber: `position`, `applied`, `linked_row`, `match_hash`, `parked`, `repair`.
     At both: `progress` (of sweeps and of control topics read).
     """
 
@@ -197,6 +197,14 @@ class OwnTables:
             Column("attempts", Integer, nullable=False),
             Column("parked_at_ms", BigInteger, nullable=False),
             Column("retry_at_ms", BigInteger),
+        )
+        self.repair = self._table(
+            "repair",
+            Column("view", Text, primary_key=True),
+            Column("pseudonym", Text, primary_key=True),
+            Column("partition", Integer, nullable=False),
+            Column("wanted_at_ms", BigInteger, nullable=False),
+            Column("order_at_ms", BigInteger, nullable=False),
         )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "order_speakers",
     "orders",
     "publishers",
+    "repairs",
     "subscribers",
     "topics_of",
 ]
@@ -97,8 +98,13 @@ def answers(department: str) -> str:
 
 
 def orders(principal: str) -> str:
-    """The topic on which a department, the reconciler or the operators give orders to authorities."""
+    """The topic on which a department or the reconciler gives orders to authorities."""
     return f"{CONTROL_PREFIX}.orders.{principal}"
+
+
+def repairs(department: str) -> str:
+    """The topic on which the reconciler tells this department which of its records are to be published again."""
+    return f"{CONTROL_PREFIX}.repairs.{department}"
 
 
 def divergences(principal: str) -> str:
@@ -127,9 +133,9 @@ def subscribers(topology: Topology) -> tuple[str, ...]:
 
 
 def order_speakers(topology: Topology, authority: str) -> tuple[str, ...]:
-    """Who may order something of this authority: the reconciler, the operators, and who subscribes to its views."""
+    """Who may order something of this authority: the reconciler, and who subscribes to its views."""
     subscribers = {slug for view in topology.published_by(authority) for slug in view.subscriptions}
-    return (RECONCILER, OPERATOR, *sorted(subscribers))
+    return (RECONCILER, *sorted(subscribers))
 
 
 def group_of(principal: str) -> str:
@@ -184,11 +190,13 @@ def _control_topics(topology: Topology) -> Iterator[TopicSpec]:
         yield _by_time(marks(slug), statements_ms, slug, watchers)
     for slug in subscribing:
         yield _by_time(attestations(slug), statements_ms, slug, watchers)
+        # One that a department was away for longer is given again, since its divergence is still open.
+        yield _by_time(repairs(slug), max(statements_ms, week_ms), RECONCILER, (slug,))
     for slug in active:
         yield _by_time(inquiries(slug), week_ms, RECONCILER, (slug,))
         yield _by_time(answers(slug), week_ms, slug, (RECONCILER,))
     # An order that a relay was away for longer than this is given again, since its divergence is still open.
-    for principal in (RECONCILER, OPERATOR, *subscribing):
+    for principal in (RECONCILER, *subscribing):
         obeying = tuple(slug for slug in publishing if principal in order_speakers(topology, slug))
         yield _by_time(orders(principal), max(statements_ms, week_ms), principal, obeying)
     for principal in watchers:

@@ -7,9 +7,9 @@ from tellonce.control.messages import DivergenceEvent
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.model.errors import ConfigurationError
 from tellonce.model.rounds import Rounds
-from tellonce.reconcile.orders import (
+from tellonce.reconcile.repairs import (
+    RepairChoice,
     RepairPlan,
-    RepairRequest,
     accept,
     plan_by_person,
     plan_by_policy,
@@ -28,8 +28,8 @@ def by_policy(
     return plan_by_policy(events, topology or city(), rounds or Rounds(60), new_id=ids("order"), now_ms=now_ms)
 
 
-def by_person(*events: DivergenceEvent, request: RepairRequest) -> RepairPlan:
-    return plan_by_person(events, city(), request, new_id=ids("order"), now_ms=7)
+def by_person(*events: DivergenceEvent, choice: RepairChoice) -> RepairPlan:
+    return plan_by_person(events, city(), choice, new_id=ids("order"), now_ms=7)
 
 
 @pytest.mark.parametrize("kind", HELPED)
@@ -37,9 +37,9 @@ def test_policy_orders_what_a_repair_helps(kind: DivergenceKind) -> None:
     """A subscription that says repair has missing, stale, altered and orphaned records published again."""
     plan = by_policy(divergence(1, kind=kind))
 
-    (order,) = plan.orders
-    assert (order.action, order.pseudonyms, order.departments) == ("repair", (pseudonym(1),), (FUND,))
-    assert plan.ordered == {divergence(1).divergence_id: order.order_id}
+    (request,) = plan.requests
+    assert (request.pseudonyms, request.department) == ((pseudonym(1),), FUND)
+    assert plan.ordered == {divergence(1).divergence_id: request.order_id}
 
 
 @pytest.mark.parametrize("kind", NOT_HELPED)
@@ -47,13 +47,13 @@ def test_policy_does_not_order_what_a_repair_does_not_help(kind: DivergenceKind)
     """Parked, ambiguous and unpublished records would end the same way again, and the plan says why."""
     plan = by_policy(divergence(1, kind=kind))
 
-    assert plan.orders == ()
+    assert plan.requests == ()
     assert why_not_by_policy(divergence(1, kind=kind), city()) == plan.left_alone[0][1]
 
 
 def test_policy_flag_orders_nothing() -> None:
     """A subscription that says flag leaves every repair to a person."""
-    assert by_policy(divergence(1, department=HEALTH)).orders == ()
+    assert by_policy(divergence(1, department=HEALTH)).requests == ()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_policy_flag_orders_nothing() -> None:
 )
 def test_policy_orders_open_ones_only(state: DivergenceState) -> None:
     """What is ordered, explained or accepted already is not ordered again."""
-    assert by_policy(divergence(1, state=state)).orders == ()
+    assert by_policy(divergence(1, state=state)).requests == ()
 
 
 def test_round_orders_no_more_than_the_cap() -> None:
@@ -75,10 +75,10 @@ def test_round_orders_no_more_than_the_cap() -> None:
     within = by_policy(*rest, topology=topology, rounds=rounds, now_ms=59_999)
     after = by_policy(*rest, topology=topology, rounds=rounds, now_ms=60_000)
 
-    assert sum(len(order.pseudonyms) for order in first.orders) == 3
+    assert sum(len(request.pseudonyms) for request in first.requests) == 3
     assert len(first.left_alone) == 2
-    assert within.orders == ()
-    assert sum(len(order.pseudonyms) for order in after.orders) == 2
+    assert within.requests == ()
+    assert sum(len(request.pseudonyms) for request in after.requests) == 2
 
 
 def test_findings_of_one_round_share_its_cap() -> None:
@@ -88,7 +88,7 @@ def test_findings_of_one_round_share_its_cap() -> None:
 
     plans = [by_policy(divergence(n), topology=topology, rounds=rounds, now_ms=n) for n in range(5)]
 
-    assert [len(plan.orders) for plan in plans] == [1, 1, 1, 0, 0]
+    assert [len(plan.requests) for plan in plans] == [1, 1, 1, 0, 0]
 
 
 def test_oldest_divergences_are_ordered_first() -> None:
@@ -101,15 +101,15 @@ def test_oldest_divergences_are_ordered_first() -> None:
     assert plan.divergences == (old,)
 
 
-def test_record_that_several_departments_need_is_published_once() -> None:
-    """One order names all departments that need the same records."""
+def test_each_department_is_told_of_its_own_records_alone() -> None:
+    """Nobody learns from a request who else holds a record differently."""
     events = [divergence(n, department=d) for n in (1, 2) for d in (FUND, HEALTH)]
 
     plan = by_policy(*events, divergence(3), topology=city(health="repair"))
 
-    assert {(order.departments, frozenset(order.pseudonyms)) for order in plan.orders} == {
-        ((HEALTH, FUND), frozenset({pseudonym(1), pseudonym(2)})),
-        ((FUND,), frozenset({pseudonym(3)})),
+    assert {(each.department, frozenset(each.pseudonyms)) for each in plan.requests} == {
+        (HEALTH, frozenset({pseudonym(1), pseudonym(2)})),
+        (FUND, frozenset({pseudonym(1), pseudonym(2), pseudonym(3)})),
     }
     assert len(plan.ordered) == 5
 
@@ -118,40 +118,41 @@ def test_large_order_is_split() -> None:
     """No order is larger than a message may be."""
     plan = by_policy(*(divergence(n) for n in range(5_001)), topology=city(repair_cap=10_000))
 
-    assert sorted(len(order.pseudonyms) for order in plan.orders) == [1, 5_000]
+    assert sorted(len(request.pseudonyms) for request in plan.requests) == [1, 5_000]
 
 
 def test_person_repairs_by_id_whatever_the_state() -> None:
     """A person who knows that something changed may order what was explained or parked."""
     explained = divergence(1, department=HEALTH, state=DivergenceState.EXPLAINED)
     parked = divergence(2, department=HEALTH, kind=DivergenceKind.PARKED)
-    request = RepairRequest(by="Li", reason="column widened", ids=(explained.divergence_id, parked.divergence_id))
+    choice = RepairChoice(by="Li", reason="column widened", ids=(explained.divergence_id, parked.divergence_id))
 
-    plan = by_person(explained, parked, divergence(3, department=HEALTH), request=request)
+    plan = by_person(explained, parked, divergence(3, department=HEALTH), choice=choice)
 
-    assert {each for order in plan.orders for each in order.pseudonyms} == {pseudonym(1), pseudonym(2)}
-    assert {(order.by, order.reason) for order in plan.orders} == {("Li", "column widened")}
+    assert {each for request in plan.requests for each in request.pseudonyms} == {pseudonym(1), pseudonym(2)}
+    assert {(request.by, request.reason) for request in plan.requests} == {("Li", "column widened")}
 
 
 def test_persons_messages_are_steps_that_a_divergence_may_take() -> None:
     """An explained divergence is opened again before it is repaired, so its history reads right."""
     explained = divergence(1, state=DivergenceState.EXPLAINED)
-    plan = by_person(explained, request=RepairRequest(by="Li", reason="try", ids=(explained.divergence_id,)))
+    plan = by_person(explained, choice=RepairChoice(by="Li", reason="try", ids=(explained.divergence_id,)))
 
     events = plan.events(now_ms=9)
 
-    ((event,), (order,)) = (events, plan.orders)
+    ((event,), (request,)) = (events, plan.requests)
     assert (event.state, event.by) == (DivergenceState.REPAIRING, "Li")
-    assert event.order_id == event.decision_id == order.order_id
+    assert event.order_id == event.decision_id == request.order_id
+    assert event.note == "try"
 
 
 def test_person_cannot_have_an_unpublished_record_repaired() -> None:
     """The authority cannot publish it, and the plan says so instead of ordering."""
     event = divergence(1, kind=DivergenceKind.UNPUBLISHED)
 
-    plan = by_person(event, request=RepairRequest(by="Li", reason="try", ids=(event.divergence_id,)))
+    plan = by_person(event, choice=RepairChoice(by="Li", reason="try", ids=(event.divergence_id,)))
 
-    assert plan.orders == ()
+    assert plan.requests == ()
     assert "authority" in plan.left_alone[0][1]
 
 
@@ -164,7 +165,7 @@ def test_person_repairs_a_whole_department_within_the_cap() -> None:
         divergence(12, department=FUND),
     ]
 
-    plan = by_person(*events, request=RepairRequest(by="Li", reason="monthly", department=HEALTH, cap=2))
+    plan = by_person(*events, choice=RepairChoice(by="Li", reason="monthly", department=HEALTH, cap=2))
 
     assert len(plan.ordered) == 2
     assert len(plan.left_alone) == 3
@@ -172,18 +173,18 @@ def test_person_repairs_a_whole_department_within_the_cap() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "choice",
     [
-        RepairRequest(by="Li", reason="?", ids=("0123456789abcdef",)),
-        RepairRequest(by="Li", reason="?"),
-        RepairRequest(by="Li", reason="?", department="health-care"),
+        RepairChoice(by="Li", reason="?", ids=("0123456789abcdef",)),
+        RepairChoice(by="Li", reason="?"),
+        RepairChoice(by="Li", reason="?", department="health-care"),
     ],
     ids=["unknown id", "nothing", "unknown department"],
 )
-def test_request_about_nothing_known_is_refused(request_: RepairRequest) -> None:
+def test_request_about_nothing_known_is_refused(choice: RepairChoice) -> None:
     """A person who mistypes is told, and nothing is ordered."""
     with pytest.raises(ConfigurationError, match="expected"):
-        by_person(divergence(1), request=request_)
+        by_person(divergence(1), choice=choice)
 
 
 def test_accept_needs_a_reason_and_a_known_id() -> None:

@@ -1,4 +1,4 @@
-"""Orders to the authority's relay: repairs by policy or by a person, with a cap and a dry run.
+"""Requests to departments: repairs by policy or by a person, with a cap and a dry run.
 
 Nothing is sent from here: a plan says what would be, and whoever made it writes its messages.
 """
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tellonce.control.messages import MAX_PAGE_RECORDS, DivergenceEvent, Order
+from tellonce.control.messages import MAX_PAGE_RECORDS, DivergenceEvent, RepairRequest
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.model.errors import ConfigurationError
 from tellonce.model.rounds import Rounds
@@ -17,17 +17,18 @@ from tellonce.topology import Topology
 from tellonce.topology.topics import RECONCILER
 
 __all__ = [
+    "RepairChoice",
     "RepairPlan",
-    "RepairRequest",
     "accept",
     "plan_by_person",
     "plan_by_policy",
     "render_plan",
+    "request_by_decision",
     "why_not_by_policy",
 ]
 
-# An order with more records is split: it stays well below what a broker takes by default.
-_RECORDS_PER_ORDER = MAX_PAGE_RECORDS
+# A request with more records is split: it stays well below what a broker takes by default.
+_RECORDS_PER_REQUEST = MAX_PAGE_RECORDS
 
 _NO_HELP = {
     DivergenceKind.PARKED: (
@@ -43,9 +44,9 @@ _NO_HELP = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairPlan:
-    """Orders to be given, which divergences they are for, and which are left alone and why."""
+    """Requests to be made, which divergences they are for, and which are left alone and why."""
 
-    orders: tuple[Order, ...]
+    requests: tuple[RepairRequest, ...]
     ordered: Mapping[str, str]
     """Order id by divergence id."""
     divergences: tuple[DivergenceEvent, ...]
@@ -53,27 +54,27 @@ class RepairPlan:
     left_alone: tuple[tuple[DivergenceEvent, str], ...] = ()
 
     def events(self, now_ms: int) -> tuple[DivergenceEvent, ...]:
-        """Gives the decisions that a person's command writes, after the orders themselves."""
-        by = {order.order_id: order.by for order in self.orders}
+        """Gives the decisions that a person's command writes, from which the reconciler makes the requests."""
+        requests = {request.order_id: request for request in self.requests}
         events: list[DivergenceEvent] = []
         for event in self.divergences:
             order_id = self.ordered[event.divergence_id]
             # The order's own id tells this decision from others.
-            ordered = repairing(event, order_id, by=by[order_id], now_ms=now_ms)
-            events.append(ordered.model_copy(update={"decision_id": order_id}))
+            ordered = repairing(event, order_id, by=requests[order_id].by, now_ms=now_ms)
+            events.append(ordered.model_copy(update={"decision_id": order_id, "note": requests[order_id].reason}))
         return tuple(events)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairRequest:
-    """What a person asks to be repaired: divergences by id, or all open ones of a department."""
+class RepairChoice:
+    """What a person chooses to be repaired: divergences by id, or all open ones of a department."""
 
     by: str
     reason: str
     ids: tuple[str, ...] = ()
     department: str | None = None
     cap: int = 1000
-    """Most records of this request; the rest is left alone and said to be."""
+    """Most records of this choice; the rest is left alone and said to be."""
 
 
 def why_not_by_policy(event: DivergenceEvent, topology: Topology) -> str | None:
@@ -98,7 +99,7 @@ def plan_by_policy(
     new_id: Callable[[], str],
     now_ms: int,
 ) -> RepairPlan:
-    """Gives the orders that the subscriptions' policies call for now, and counts them against their rounds."""
+    """Gives the requests that the subscriptions' policies call for now, and counts them against their rounds."""
     chosen: list[DivergenceEvent] = []
     left_alone: list[tuple[DivergenceEvent, str]] = []
     for event in sorted(divergences, key=_age):
@@ -119,12 +120,12 @@ def plan_by_policy(
 def plan_by_person(
     divergences: Iterable[DivergenceEvent],
     topology: Topology,
-    request: RepairRequest,
+    choice: RepairChoice,
     *,
     new_id: Callable[[], str],
     now_ms: int,
 ) -> RepairPlan:
-    """Gives the orders a person asks for; a dry run shows the plan and writes none of it.
+    """Gives the requests a person asks for; a dry run shows the plan and writes none of it.
 
     Divergences named by id are repaired whatever their state; of a whole department only those that are open, and of
     a kind that a repair helps with.
@@ -133,10 +134,10 @@ def plan_by_person(
         ConfigurationError: an id is of no divergence that is open, or neither ids nor a known department are given.
     """
     known = {event.divergence_id: event for event in divergences}
-    if request.ids:
-        candidates = [_by_id(known, each) for each in dict.fromkeys(request.ids)]
-    elif request.department is not None:
-        department = topology.department(request.department).name
+    if choice.ids:
+        candidates = [_by_id(known, each) for each in dict.fromkeys(choice.ids)]
+    elif choice.department is not None:
+        department = topology.department(choice.department).name
         candidates = sorted((event for event in known.values() if event.department == department), key=_age)
     else:
         msg = "expected the ids of divergences or a department whose divergences are to be repaired, found neither"
@@ -144,14 +145,14 @@ def plan_by_person(
     chosen: list[DivergenceEvent] = []
     left_alone: list[tuple[DivergenceEvent, str]] = []
     for event in candidates:
-        why = _why_not_by_person(event, named=bool(request.ids))
-        if why is None and len(chosen) >= request.cap:
-            why = f"the cap of {request.cap} records is used up"
+        why = _why_not_by_person(event, named=bool(choice.ids))
+        if why is None and len(chosen) >= choice.cap:
+            why = f"the cap of {choice.cap} records is used up"
         if why is None:
             chosen.append(event)
         else:
             left_alone.append((event, why))
-    return _plan(chosen, left_alone, _Terms(by=request.by, reason=request.reason, new_id=new_id, now_ms=now_ms))
+    return _plan(chosen, left_alone, _Terms(by=choice.by, reason=choice.reason, new_id=new_id, now_ms=now_ms))
 
 
 def accept(
@@ -186,9 +187,9 @@ def render_plan(plan: RepairPlan) -> str:
         for (department, view, kind), number in sorted(counts.items())
     ]
     lines += [
-        f"order {order.order_id}: {order.view}/{order.partition}, {len(order.pseudonyms)} records,"
-        f" for {', '.join(order.departments)}"
-        for order in plan.orders
+        f"order {request.order_id}: {request.view}/{request.partition}, {len(request.pseudonyms)} records,"
+        f" for {request.department}"
+        for request in plan.requests
     ]
     reasons = Counter((event.department, event.view, event.kind, why) for event, why in plan.left_alone)
     lines += [
@@ -206,39 +207,46 @@ class _Terms:
     now_ms: int
 
 
+def request_by_decision(event: DivergenceEvent, now_ms: int) -> RepairRequest:
+    """Gives the request that follows from a divergence which a person decided to have repaired."""
+    return RepairRequest(
+        view=event.view,
+        partition=event.partition,
+        order_id=event.order_id or event.divergence_id,
+        department=event.department,
+        pseudonyms=(event.pseudonym,),
+        by=event.by,
+        reason=event.note or "ordered by a person",
+        at_ms=now_ms,
+    )
+
+
 def _plan(
     chosen: Sequence[DivergenceEvent], left_alone: Sequence[tuple[DivergenceEvent, str]], terms: _Terms
 ) -> RepairPlan:
-    """One order per stream and set of departments: a record that several need is published once for all of them."""
-    needed: dict[tuple[StreamId, str], dict[str, str]] = {}
+    """One request per department and stream: nobody learns what another has repaired."""
+    groups: dict[tuple[StreamId, str], list[DivergenceEvent]] = {}
     for event in chosen:
-        stream = StreamId(event.view, event.partition)
-        needed.setdefault((stream, event.pseudonym), {})[event.department] = event.divergence_id
-    groups: dict[tuple[StreamId, tuple[str, ...]], list[str]] = {}
-    for (stream, pseudonym), of in needed.items():
-        groups.setdefault((stream, tuple(sorted(of))), []).append(pseudonym)
-    orders: list[Order] = []
+        groups.setdefault((StreamId(event.view, event.partition), event.department), []).append(event)
+    requests: list[RepairRequest] = []
     ordered: dict[str, str] = {}
-    for (stream, departments), pseudonyms in sorted(groups.items()):
-        for first in range(0, len(pseudonyms), _RECORDS_PER_ORDER):
-            part = tuple(pseudonyms[first : first + _RECORDS_PER_ORDER])
-            order = _order(stream, departments, part, terms)
-            orders.append(order)
-            ordered |= {id_: order.order_id for each in part for id_ in needed[stream, each].values()}
-    return RepairPlan(orders=tuple(orders), ordered=ordered, divergences=tuple(chosen), left_alone=tuple(left_alone))
-
-
-def _order(stream: StreamId, departments: tuple[str, ...], pseudonyms: tuple[str, ...], terms: _Terms) -> Order:
-    return Order(
-        view=stream.view,
-        partition=stream.partition,
-        order_id=terms.new_id(),
-        action="repair",
-        pseudonyms=pseudonyms,
-        departments=departments,
-        by=terms.by,
-        reason=terms.reason,
-        at_ms=terms.now_ms,
+    for (stream, department), events in sorted(groups.items()):
+        for first in range(0, len(events), _RECORDS_PER_REQUEST):
+            part = events[first : first + _RECORDS_PER_REQUEST]
+            request = RepairRequest(
+                view=stream.view,
+                partition=stream.partition,
+                order_id=terms.new_id(),
+                department=department,
+                pseudonyms=tuple(event.pseudonym for event in part),
+                by=terms.by,
+                reason=terms.reason,
+                at_ms=terms.now_ms,
+            )
+            requests.append(request)
+            ordered |= {event.divergence_id: request.order_id for event in part}
+    return RepairPlan(
+        requests=tuple(requests), ordered=ordered, divergences=tuple(chosen), left_alone=tuple(left_alone)
     )
 
 
