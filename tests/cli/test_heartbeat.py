@@ -1,7 +1,7 @@
 """Signs of life: what a service tells, and who is noticed to have fallen silent."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from confluent_kafka import KafkaException, Producer
@@ -14,7 +14,7 @@ from tellonce.control.messages import Heartbeat, decode_message, encode_message
 from tellonce.demo.sites import demo_root
 from tellonce.model.errors import ConfigurationError
 from tellonce.observability import metrics as m
-from tellonce.testing.channel import MemoryTopics
+from tellonce.testing.channel import MemoryTopics, unsigned
 from tellonce.topology import load_topology
 from tellonce.topology.topics import RECONCILER, heartbeats
 
@@ -29,8 +29,9 @@ class FakeProducer:
         self.refuses = refuses
         self.sent: list[tuple[str, bytes, bytes]] = []
 
-    def produce(self, topic: str, value: bytes, key: bytes) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, headers: Mapping[str, bytes]) -> None:
         """Takes a message."""
+        assert headers == {}, "nobody signs here"
         if self.refuses:
             raise KafkaException
         self.sent.append((topic, value, key))
@@ -47,7 +48,9 @@ def pulse_of(*producers: FakeProducer) -> Pulse:
     waiting = deque(producers)
     meters = applier_meters(FUND, TOPOLOGY)
     meters.set(m.LAG_RECORDS, 7, department=FUND, view="citizen.identity")
-    return Pulse(meters, m.Service.APPLIER, FUND, lambda: cast("Producer", waiting.popleft()), clock=lambda: 5.0)
+    return Pulse(
+        meters, m.Service.APPLIER, FUND, lambda: cast("Producer", waiting.popleft()), unsigned(), clock=lambda: 5.0
+    )
 
 
 def test_sign_of_life_tells_gauges_and_leaves_out_what_is_not_known() -> None:
@@ -92,7 +95,11 @@ def test_client_that_cannot_be_made_is_asked_for_again() -> None:
     whole = FakeProducer()
     answers = deque[Callable[[], FakeProducer]]([no_password, lambda: whole])
     pulse = Pulse(
-        applier_meters(FUND, TOPOLOGY), m.Service.APPLIER, FUND, lambda: cast("Producer", answers.popleft()())
+        applier_meters(FUND, TOPOLOGY),
+        m.Service.APPLIER,
+        FUND,
+        lambda: cast("Producer", answers.popleft()()),
+        unsigned(),
     )
 
     with capture_logs() as logs:

@@ -24,22 +24,29 @@ from tellonce.apply.parked import ParkedRecord, list_parked
 from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
 from tellonce.cli.settings import Settings
-from tellonce.cli.wiring import authority_of, declared_sources, load_contract, open_applier, open_reconciler, open_relay
-from tellonce.control.channel import take
-from tellonce.control.messages import DivergenceEvent
+from tellonce.cli.wiring import (
+    authority_of,
+    declared_sources,
+    load_contract,
+    open_applier,
+    open_reconciler,
+    open_relay,
+    signatures_of,
+)
+from tellonce.control.messages import DivergenceEvent, decode_message
+from tellonce.control.signing import Signatures, public_key_of
 from tellonce.declare import Raw
 from tellonce.kafka.clients import make_producer
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.reading import read_to_end
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.kafka.topics import apply_plan, plan_topics
-from tellonce.keyring import load_view_keys, new_view_keys
+from tellonce.keyring import load_view_keys, new_signing_key, new_view_keys
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.errors import RetryableError
-from tellonce.model.position import Header, parse_header
+from tellonce.model.position import HEADER_NAME, Header, parse_header
 from tellonce.publish.relay import Relay
-from tellonce.publish.send import HEADER_NAME
 from tellonce.publish.streams import begin_epoch
 from tellonce.reconcile.status import StreamStatus
 from tellonce.storage.capture import install
@@ -47,7 +54,7 @@ from tellonce.storage.database import open_database, reading, writing
 from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology
-from tellonce.topology.topics import RECONCILER, divergences, topics_of
+from tellonce.topology.topics import OPERATOR, RECONCILER, divergences, topics_of
 
 __all__ = ["BORN", "City", "Logged", "MakeCity", "Reconciled", "Site", "drive"]
 
@@ -141,6 +148,8 @@ class City:
         self.engines: dict[str, Engine] = {}
         self.urls: dict[str, str] = {}
         self.contracts = dict.fromkeys(self.departments, folder / "contract")
+        principals = (*self.departments, RECONCILER, OPERATOR) if self.terms.signed else ()
+        self._signing_keys = {name: public_key_of(new_signing_key(folder / "keys", name)) for name in principals}
         self._write_contract(folder / "contract", with_street=False)
         new_view_keys(folder / "keys", self.names.view)
         self._make_topics()
@@ -166,6 +175,11 @@ class City:
         """The fund and the clinic."""
         return self.names.fund, self.names.clinic
 
+    def signatures(self, speaker: str) -> Signatures:
+        """What a principal signs with, as its services do."""
+        settings = self.settings(self.names.registry)
+        return signatures_of(settings, load_topology(settings.topology), speaker)
+
     @property
     def topic(self) -> str:
         """The view's topic."""
@@ -176,7 +190,7 @@ class City:
         schemas = folder / "schemas"
         for part in (schemas / names.record_type, folder / "producers", folder / "consumers"):
             part.mkdir(parents=True, exist_ok=True)
-        (folder / "topology.yaml").write_text(forms.topology_of(names, self.terms, fields))
+        (folder / "topology.yaml").write_text(forms.topology_of(names, self.terms, fields, self._signing_keys))
         version = "v002.avsc" if with_street else "v001.avsc"
         (schemas / names.record_type / version).write_text(forms.schema_of(names, with_street=with_street))
         declared = {names.registry: forms.producer_of(names, with_street=with_street)}
@@ -392,10 +406,11 @@ class City:
         """Every message about a divergence of this city's view that was ever written, resolved ones too."""
         topic = divergences(RECONCILER)
         read = (
-            take(DivergenceEvent, RECONCILER, message.value(), (topic, 0), int(message.offset() or 0))
+            decode_message(DivergenceEvent, value)
             for message in read_to_end(self.kafka, topic)
+            if (value := message.value()) is not None
         )
-        return [one.message for one in read if one is not None and one.message.view == self.names.view]
+        return [one for one in read if one.view == self.names.view]
 
     def send_again(self, message: Logged) -> None:
         """Append a copy of a message to its partition, as a relay does that did not see the acknowledgement."""

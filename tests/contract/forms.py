@@ -1,6 +1,7 @@
 """What the contract suite's small city declares: its topology, schema, sources, bindings and tables, as text."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,7 @@ class Terms:
     on_delete: Literal["keep", "mark", "delete"] = "delete"
     else_keep: bool = False
     partitions: int = 2
+    signed: bool = False
 
 
 def id_number(serial: int) -> str:
@@ -78,7 +80,7 @@ def short_number(serial: int) -> str:
     return f"110105700101{serial:03d}"
 
 
-def topology_of(names: Names, terms: Terms, fields: tuple[str, ...]) -> str:
+def topology_of(names: Names, terms: Terms, fields: tuple[str, ...], signing_keys: Mapping[str, str]) -> str:
     """The contract between the three departments, in JSON, which is YAML."""
     subscription = {
         "basis": "Example Act, article 1",
@@ -98,6 +100,7 @@ def topology_of(names: Names, terms: Terms, fields: tuple[str, ...]) -> str:
     return json.dumps(
         {
             "city": "Example City",
+            "signing_keys": {principal: [key] for principal, key in signing_keys.items()},
             "departments": dict.fromkeys((names.registry, names.fund, names.clinic), title),
             "record_types": {
                 names.record_type: {

@@ -23,7 +23,7 @@ from tellonce.topology.topics import RECONCILER, attestations, divergences, inqu
 
 def say(city: City, speaker: str, *messages: Message) -> None:
     """Let a principal say something on its own topics."""
-    with KafkaChannel(city.kafka, speaker, "test-speaker") as channel:
+    with KafkaChannel(city.kafka, speaker, "test-speaker", city.signatures(speaker)) as channel:
         for message in messages:
             channel.say(message)
 

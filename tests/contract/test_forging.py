@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from contract.city import City, Logged
 from tellonce.kafka.clients import make_producer
 from tellonce.kafka.reading import read_to_end
+from tellonce.model.position import HEADER_NAME
 from tellonce.model.seal import StreamSeal
-from tellonce.publish.send import HEADER_NAME
 
 
 def append(

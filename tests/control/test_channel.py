@@ -14,7 +14,7 @@ from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import RetryableError
-from tellonce.testing.channel import MemoryTopics
+from tellonce.testing.channel import MemoryTopics, unsigned
 from tellonce.topology.topics import OPERATOR, RECONCILER, inquiries, marks, orders
 from waiting import wait_until
 
@@ -56,7 +56,9 @@ def kafka_wire(stack: ExitStack) -> Wire:
         with ControlWriter(settings, "test-stranger") as writer:
             writer.write(topic, b"key", value)
 
-    return Wire(lambda speaker: stack.enter_context(KafkaChannel(settings, speaker, f"test-{speaker}")), append)
+    return Wire(
+        lambda speaker: stack.enter_context(KafkaChannel(settings, speaker, f"test-{speaker}", unsigned())), append
+    )
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.server)])
@@ -215,7 +217,7 @@ def test_connection_that_fails_repeatedly_is_made_anew(
         wire.say("a", order(1))
         hear(channel, Order, 1)
 
-        def fail(*_: object) -> list[object]:
+        def fail(*_: object, **__: object) -> list[object]:
             raise RetryableError("the broker is away")
 
         def do(deed: str) -> None:

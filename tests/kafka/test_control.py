@@ -5,7 +5,8 @@ import time
 import pytest
 
 from kafka_brokers import Broker, unique
-from tellonce.kafka.control import ControlMessage, ControlReader, ControlWriter
+from tellonce.control.channel import ControlMessage
+from tellonce.kafka.control import ControlReader, ControlWriter
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, PoisonMessageError, RetryableError

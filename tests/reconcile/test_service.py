@@ -35,6 +35,7 @@ from tellonce.reconcile.policy import ReconciliationPolicy
 from tellonce.reconcile.service import Reconciler, epoch_ms
 from tellonce.reconcile.status import StreamState
 from tellonce.reconcile.transitions import accepted
+from tellonce.testing.channel import unsigned
 from tellonce.topology import Topology
 from tellonce.topology.topics import OPERATOR, RECONCILER, attestations, divergences, evidence, marks, topics_of
 from waiting import wait_until
@@ -260,7 +261,7 @@ def test_over_a_broker_the_divergence_is_found_repaired_and_resolved() -> None:
         settings = KafkaSettings(bootstrap_servers=embedded.bootstrap_servers)
 
         def channel(speaker: str) -> KafkaChannel:
-            return stack.enter_context(KafkaChannel(settings, speaker, f"test-{speaker}"))
+            return stack.enter_context(KafkaChannel(settings, speaker, f"test-{speaker}", unsigned()))
 
         def state(sequence: int, at_ms: int = 0) -> None:
             for _, message in statements_of(sides, sequence=sequence, at_ms=at_ms):

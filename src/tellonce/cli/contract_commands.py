@@ -16,7 +16,7 @@ from tellonce.declare import load_bindings, load_source
 from tellonce.declare.check import check_binding, check_source
 from tellonce.declare.loading import module_file
 from tellonce.kafka.plan import TopicsPlan
-from tellonce.keyring import new_view_keys
+from tellonce.keyring import new_signing_key, new_view_keys
 from tellonce.model.errors import ConfigurationError, TellonceError
 from tellonce.observability.tables import say, show_json
 from tellonce.topology import Topology, acls_of, check_topology, load_topology, to_mermaid, to_text, topics_of
@@ -128,6 +128,25 @@ def keys_new(
         raise ConfigurationError(msg)
     for name in names:
         print(new_view_keys(settings.keys, name))
+
+
+@keys_app.command("sign")
+def keys_sign(
+    principals: Annotated[list[str], typer.Argument(help="Departments, `reconciler`, `operator`.")],
+    env_file: EnvFile = None,
+) -> None:
+    """Make the secret key with which a principal signs, on its own host; print what topology.yaml lists of it."""
+    from tellonce.control.signing import public_key_of
+    from tellonce.topology.topics import OPERATOR, RECONCILER
+
+    settings = settings_from(env_file)
+    topology = load_topology(settings.topology)
+    for name in principals:
+        if name not in {RECONCILER, OPERATOR}:
+            topology.department(name)
+    print("signing_keys:")
+    for name in principals:
+        print(f"  {name}: [{public_key_of(new_signing_key(settings.keys, name))}]")
 
 
 Replicas = Annotated[

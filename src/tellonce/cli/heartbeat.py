@@ -11,12 +11,14 @@ from confluent_kafka import KafkaException, Producer
 
 from tellonce import __version__
 from tellonce.control.channel import Channel, Heard
-from tellonce.control.messages import Heartbeat, encode_message
+from tellonce.control.messages import Heartbeat
+from tellonce.control.routes import outgoing
+from tellonce.control.signing import Signatures
 from tellonce.model.errors import TellonceError
+from tellonce.model.position import HEADER_NAME
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
 from tellonce.topology import Topology
-from tellonce.topology.topics import heartbeats
 
 __all__ = ["SILENT_SECONDS", "Hearing", "Process", "Pulse", "newest_heartbeats"]
 
@@ -42,14 +44,15 @@ class Pulse:
         service: m.Service,
         department: str,
         make_producer: Callable[[], Producer],
+        signatures: Signatures,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._meters = meters
         self._service = service
         self._department = department
-        self._topic = heartbeats(department)
         self._make_producer = make_producer
+        self._signatures = signatures
         self._producer: Producer | None = None
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._clock = clock
@@ -70,8 +73,10 @@ class Pulse:
         try:
             if self._producer is None:
                 self._producer = self._make_producer()
-            # By service, so that compaction leaves the newest of each.
-            self._producer.produce(self._topic, encode_message(message), self._service.value.encode())
+            for one in outgoing(message, self._department):
+                signature = self._signatures.sign(one.topic, one.key, one.value)
+                headers: dict[str, str | bytes | None] = {} if signature is None else {HEADER_NAME: signature}
+                self._producer.produce(one.topic, one.value, one.key, headers=headers)
             self._producer.poll(0)
         except (BufferError, KafkaException, TellonceError) as error:
             # A password file that has gone, too: the service needs no new client now, and the next beat asks again.

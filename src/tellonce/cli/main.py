@@ -10,6 +10,7 @@ from tellonce.cli import (
     demo_commands,
     department_commands,
     doctor_command,
+    evidence_command,
     reconcile_commands,
     status_command,
     tail_command,
@@ -34,6 +35,7 @@ for commands in (
     status_command,
     doctor_command,
     tail_command,
+    evidence_command,
     demo_commands,
 ):
     commands.register(app)

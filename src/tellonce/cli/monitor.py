@@ -10,6 +10,7 @@ import structlog
 
 from tellonce.cli.heartbeat import Pulse
 from tellonce.cli.settings import Settings
+from tellonce.control.signing import Signatures
 from tellonce.kafka.clients import make_producer
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
@@ -126,6 +127,7 @@ def make_monitor(
     schemas: str,
     meters: Meters,
     watch: Watch,
+    signatures: Signatures,
     stack: ExitStack,
 ) -> Monitor:
     """Gives what goes along with a service; `schemas` names the published schemas that it knows.
@@ -139,6 +141,7 @@ def make_monitor(
         service,
         department,
         lambda: make_producer(settings.kafka, f"tellonce-{service.value}-{department}-heartbeat"),
+        signatures,
     )
     stack.callback(pulse.close)
     return Monitor(

@@ -10,11 +10,10 @@ from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.group import read_message
 from tellonce.kafka.reading import partition_count, read_last_event
 from tellonce.kafka.settings import KafkaSettings
-from tellonce.model.position import Header
+from tellonce.model.position import HEADER_NAME, Header
 from tellonce.model.seal import StreamSeal
 from tellonce.publish.log_check import LogEnd
 from tellonce.publish.orders import Grave
-from tellonce.publish.send import HEADER_NAME
 from tellonce.publish.streams import StreamId
 
 __all__ = ["bury", "read_log_ends"]

@@ -102,21 +102,25 @@ def _read(env_file: Path | None, *, with_resolved: bool = False) -> tuple[Diverg
 
     kafka = settings_from(env_file).kafka
     check_connection(kafka, reads=[divergences(RECONCILER), divergences(OPERATOR)])
-    with _operators_channel(env_file) as channel:
+    with _operators_channel(env_file, speaks=False) as channel:
         return read_divergences(channel, with_resolved=with_resolved)
 
 
 def _write(env_file: Path | None, messages: Sequence[DivergenceEvent]) -> None:
-    with _operators_channel(env_file) as channel:
+    with _operators_channel(env_file, speaks=True) as channel:
         for message in messages:
             channel.say(message)
 
 
-def _operators_channel(env_file: Path | None) -> "KafkaChannel":
+def _operators_channel(env_file: Path | None, *, speaks: bool) -> "KafkaChannel":
+    from tellonce.cli.wiring import signatures_of
     from tellonce.kafka.channel import KafkaChannel
+    from tellonce.topology import load_topology
     from tellonce.topology.topics import OPERATOR
 
-    return KafkaChannel(settings_from(env_file).kafka, OPERATOR, "tellonce-operator")
+    settings = settings_from(env_file)
+    signatures = signatures_of(settings, load_topology(settings.topology), OPERATOR, speaks=speaks)
+    return KafkaChannel(settings.kafka, OPERATOR, "tellonce-operator", signatures)
 
 
 @divergences_app.command("accept")

@@ -72,6 +72,7 @@ def status(
 
 def _listening(settings: "Settings", topology: "Topology", deadline: float, stack: ExitStack) -> "KafkaChannel":
     """A channel that hears every service; within what is left of the time, or a sentence says why not."""
+    from tellonce.cli.wiring import signatures_of
     from tellonce.control.messages import Heartbeat
     from tellonce.kafka.channel import KafkaChannel
     from tellonce.kafka.connection import check_connection
@@ -80,7 +81,8 @@ def _listening(settings: "Settings", topology: "Topology", deadline: float, stac
 
     speakers = list(dict.fromkeys(department for _, department in services_of(topology)))
     check_connection(_within(settings, deadline), reads=[heartbeats(speaker) for speaker in speakers])
-    channel = stack.enter_context(KafkaChannel(_within(settings, deadline), OPERATOR, "tellonce-status"))
+    signatures = signatures_of(settings, topology, OPERATOR, speaks=False)
+    channel = stack.enter_context(KafkaChannel(_within(settings, deadline), OPERATOR, "tellonce-status", signatures))
     channel.listen(Heartbeat, speakers, "beginning")
     return channel
 

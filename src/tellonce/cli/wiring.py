@@ -22,6 +22,7 @@ from tellonce.cli.monitor import Monitor, make_monitor
 from tellonce.cli.ports import bury, read_log_ends
 from tellonce.cli.settings import Settings
 from tellonce.cli.watching import ApplierWatch, ReconcilerLoop, ReconcilerWatch, RelayWatch
+from tellonce.control.signing import Signatures
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
 from tellonce.kafka.channel import KafkaChannel
@@ -29,7 +30,7 @@ from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.group import GroupReader, ReadMessage, read_message
 from tellonce.kafka.reading import read_to_end
-from tellonce.keyring import ViewKeys, load_view_keys
+from tellonce.keyring import ViewKeys, load_signing_key, load_view_keys
 from tellonce.model.errors import ConfigurationError
 from tellonce.observability.metrics import RECONCILER_DEPARTMENT, Service
 from tellonce.publish.cycle import CycleSettings, PublishingCycle
@@ -77,6 +78,7 @@ __all__ = [
     "open_relay",
     "open_shadow",
     "require_department",
+    "signatures_of",
     "subscriber_of",
 ]
 
@@ -122,6 +124,18 @@ def require_department(contract: Contract, department: str) -> None:
         known = ", ".join(sorted(contract.topology.departments))
         msg = f"expected a department of the topology, found {department}; it has {known}"
         raise ConfigurationError(msg, department=department)
+
+
+def signatures_of(settings: Settings, topology: Topology, speaker: str, *, speaks: bool = True) -> Signatures:
+    """Gives what a principal signs with and knows the others by; who only listens needs no key of its own.
+
+    Raises:
+        ConfigurationError: the topology lists a key of the principal, and the secret one is missing or another's.
+    """
+    signatures = Signatures(topology.signing_keys, speaker, partial(load_signing_key, settings.keys, speaker))
+    if speaks:
+        signatures.own()
+    return signatures
 
 
 def declared_sources(settings: Settings, contract: Contract, department: str) -> Sequence[Source]:
@@ -223,7 +237,8 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     check_own_schema(engine, department)
     name = f"tellonce-relay-{department}"
-    channel = stack.enter_context(KafkaChannel(kafka, department, name))
+    signatures = signatures_of(settings, contract.topology, department)
+    channel = stack.enter_context(KafkaChannel(kafka, department, name, signatures))
     cycle_settings = CycleSettings(
         department=department,
         holder=f"{socket.gethostname()}:{os.getpid()}",
@@ -241,7 +256,9 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     meters = relay_meters(department, contract.topology)
     watch = RelayWatch(meters, department, engine, authority.publications)
-    monitor = make_monitor(settings, Service.RELAY, department, contract.catalogue.fingerprint(), meters, watch, stack)
+    monitor = make_monitor(
+        settings, Service.RELAY, department, contract.catalogue.fingerprint(), meters, watch, signatures, stack
+    )
     relay = watch.relay = Relay(
         RelaySettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
@@ -275,7 +292,8 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     )
     check_own_schema(engine, department)
     name = f"tellonce-applier-{department}"
-    channel = stack.enter_context(KafkaChannel(kafka, department, name))
+    signatures = signatures_of(settings, contract.topology, department)
+    channel = stack.enter_context(KafkaChannel(kafka, department, name, signatures))
 
     def make_reader(applier: Applier) -> GroupReader:
         return GroupReader(
@@ -294,7 +312,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
         {each.view: float(each.freshness_seconds) for each in contract.topology.subscribed_by(department)},
     )
     monitor = make_monitor(
-        settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch, stack
+        settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch, signatures, stack
     )
     applier = watch.applier = Applier(
         ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
@@ -364,9 +382,10 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     )
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
     meters = reconciler_meters(topology)
-    channel = stack.enter_context(KafkaChannel(settings.kafka, RECONCILER, RECONCILER))
+    signatures = signatures_of(settings, topology, RECONCILER)
+    channel = stack.enter_context(KafkaChannel(settings.kafka, RECONCILER, RECONCILER, signatures))
     watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, channel))
-    monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, stack)
+    monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, signatures, stack)
     reconciler = watch.reconciler = Reconciler(core, topology, channel, watcher=ReconcilerLoop(watch, monitor))
     monitor.is_ready = lambda: reconciler.is_loaded
     return reconciler, monitor

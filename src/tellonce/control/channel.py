@@ -8,9 +8,10 @@ import structlog
 
 from tellonce.control.messages import M, Message
 from tellonce.control.routes import ForeignMessageError, heard
+from tellonce.control.signing import Signatures
 from tellonce.model.errors import PoisonMessageError
 
-__all__ = ["Channel", "Heard", "Place", "Start", "take"]
+__all__ = ["Channel", "ControlMessage", "Heard", "Place", "Refusals", "Start", "read_statement"]
 
 _log = structlog.get_logger()
 
@@ -19,6 +20,18 @@ Place = tuple[str, int]
 
 Start = Literal["beginning", "now"] | Mapping[Place, int]
 """Where listening begins: at the first message, behind the last, or at each place's offset, 0 where it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlMessage:
+    """One message of a control topic; `value` is None for a null of compaction, `signature` the header `tellonce`."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    signature: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +93,54 @@ class Channel(Protocol):
         ...
 
 
-def take(shape: type[M], speaker: str, value: bytes | None, place: Place, offset: int) -> Heard[M] | None:
-    """Gives what a place holds; nothing, and a line of log, where it is no message that may stand there."""
-    if value is None:
-        # A null of compaction, which says nothing.
+class Refusals:
+    """Takes messages as they stand on the topics, and tells of those that may not stand there: once for many alike."""
+
+    def __init__(self, signatures: Signatures) -> None:
+        self._signatures = signatures
+        self._refused: dict[tuple[str, str], list[int]] = {}
+        self._skipped: dict[tuple[str, str], list[int]] = {}
+        self.count = 0
+        """How many messages were refused or skipped so far."""
+
+    def take(self, shape: type[M], speaker: str, message: ControlMessage) -> Heard[M] | None:
+        """Gives what a place holds; nothing where it is no message that may stand there."""
+        if message.value is None:
+            # A null of compaction, which says nothing.
+            return None
+        place = (message.topic, message.partition)
+        try:
+            read = read_statement(self._signatures, shape, speaker, message)
+            return Heard(speaker=speaker, message=read, place=place, offset=message.offset)
+        except ForeignMessageError as error:
+            self._refused.setdefault((message.topic, str(error)), []).append(message.offset)
+        except PoisonMessageError as error:
+            self._skipped.setdefault((message.topic, str(error)), []).append(message.offset)
+        self.count += 1
         return None
-    where = {"topic": place[0], "partition": place[1], "offset": offset}
-    try:
-        return Heard(speaker=speaker, message=heard(shape, speaker, value), place=place, offset=offset)
-    except ForeignMessageError as error:
-        _log.warning("control_message_refused", reason=str(error), **where)
-    except PoisonMessageError as error:
-        _log.warning("control_message_skipped", reason=str(error), **where)
-    return None
+
+    def tell(self) -> None:
+        """Logs what was refused since it was told last: a line for each topic and reason, however many there were."""
+        for (topic, reason), offsets in self._refused.items():
+            _log.warning(
+                "control_message_refused", topic=topic, reason=reason, offset=offsets[0], messages=len(offsets)
+            )
+        for (topic, reason), offsets in self._skipped.items():
+            _log.warning(
+                "control_message_skipped", topic=topic, reason=reason, offset=offsets[0], messages=len(offsets)
+            )
+        self._refused, self._skipped = {}, {}
+
+
+def read_statement(signatures: Signatures, shape: type[M], speaker: str, message: ControlMessage) -> M:
+    """Gives what a message says, if it is by this speaker.
+
+    Raises:
+        PoisonMessageError: it is no message of that shape.
+        ForeignMessageError: its signature is not the speaker's, or it says it is by somebody else.
+    """
+    value = message.value or b""
+    if not signatures.are_by(speaker, message.signature, message.topic, message.key, value):
+        msg = f"expected a signature by one of the keys that topology.yaml lists for {speaker}, found none that fits"
+        raise ForeignMessageError(f"{msg}; it was refused", speaker=speaker)
+    return heard(shape, speaker, value)

@@ -34,7 +34,7 @@ from tellonce.topology.topics import (
     repairs,
 )
 
-__all__ = ["ForeignMessageError", "Outgoing", "heard", "outgoing", "topics_heard"]
+__all__ = ["ForeignMessageError", "Outgoing", "heard", "outgoing", "said_on", "topics_heard"]
 
 
 class ForeignMessageError(PoisonMessageError):
@@ -107,6 +107,15 @@ def topics_heard(shape: type[M], listener: str, speakers: tuple[str, ...]) -> Ma
     if shape in {Inquiry, RepairRequest}:
         return {_ROUTES[shape].topic(listener): RECONCILER}
     return {_ROUTES[shape].topic(speaker): speaker for speaker in speakers}
+
+
+def said_on(topic: str) -> tuple[type[Message], str] | None:
+    """Gives what shape of message a control topic carries, and who speaks there; None for any other topic."""
+    principal = topic.rpartition(".")[2]
+    for shape, route in _ROUTES.items():
+        if route.topic(principal) == topic:
+            return shape, RECONCILER if shape in {Inquiry, RepairRequest} else principal
+    return None
 
 
 def heard(shape: type[M], speaker: str, value: bytes | None) -> M:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import Engine
 
 from tellonce.control.messages import DivergenceEvent
+from tellonce.control.signing import Signatures
 from tellonce.demo.check import Finding, Known, check
 from tellonce.demo.corrections import Corrections
 from tellonce.demo.faults import Fault, FaultPlan, Planted, plan_faults
@@ -25,7 +26,7 @@ from tellonce.demo.observing import DivergenceWatch, Observer, percentiles
 from tellonce.demo.prometheus import PrometheusServer, find_prometheus
 from tellonce.demo.services import Commands, RunningServices
 from tellonce.demo.show import DemoProgress, where_to_look
-from tellonce.demo.sites import Sites, copy_configuration, keep_databases, open_sites, write_facts
+from tellonce.demo.sites import Sites, add_signing_keys, copy_configuration, keep_databases, open_sites, write_facts
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.keyring import load_view_keys
 from tellonce.model.digest import pseudonym_of
@@ -133,6 +134,7 @@ class _Run:
         self._stack = stack
         self._progress = progress
         copy_configuration(folder)
+        add_signing_keys(folder)
         self._topology: Topology = load_topology(folder / "topology.yaml")
         self._city: City = build_city(options.seed, options.residents)
         self._faults: FaultPlan = plan_faults(self._city, options.seed)
@@ -172,7 +174,8 @@ class _Run:
                 self._services.start(name, "consume", name)
         self._services.start("public-security", "reconcile")
         self._observer = Observer(self._topology, self._engines)
-        channel = self._stack.enter_context(KafkaChannel(self._sites.kafka, OPERATOR, "tellonce-demo"))
+        signatures = Signatures(self._topology.signing_keys, OPERATOR, bytes)
+        channel = self._stack.enter_context(KafkaChannel(self._sites.kafka, OPERATOR, "tellonce-demo", signatures))
         self._watch = DivergenceWatch(channel)
 
     def watch(self) -> None:

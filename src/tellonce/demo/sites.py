@@ -10,15 +10,27 @@ from typing import Literal
 
 from sqlalchemy import Engine, create_engine, select
 
+from tellonce.control.signing import public_key_of
 from tellonce.demo.tables import create_and_fill, tables_of
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
+from tellonce.keyring import new_signing_key
 from tellonce.storage.statements import by_name
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer
-from tellonce.topology import Topology, topics_of
+from tellonce.topology import Topology, load_topology, topics_of
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
-__all__ = ["CONFIGURATION", "Sites", "copy_configuration", "demo_root", "keep_databases", "open_sites", "write_facts"]
+__all__ = [
+    "CONFIGURATION",
+    "Sites",
+    "add_signing_keys",
+    "copy_configuration",
+    "demo_root",
+    "keep_databases",
+    "open_sites",
+    "write_facts",
+]
 
 CONFIGURATION = ("topology.yaml", "schemas", "producers", "consumers")
 
@@ -74,6 +86,16 @@ def copy_configuration(folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         else:
             shutil.copy2(source, folder / name)
+
+
+def add_signing_keys(folder: Path) -> None:
+    """Makes the key of everybody who signs, and lists the public ones in the folder's topology."""
+    file = folder / "topology.yaml"
+    principals = (*load_topology(file).departments, RECONCILER, OPERATOR)
+    keys = {name: public_key_of(new_signing_key(folder / "keys", name)) for name in principals}
+    lines = ["signing_keys:", *(f"  {name}: [{key}]" for name, key in keys.items())]
+    with file.open("a", encoding="utf-8") as text:
+        text.write("\n" + "".join(f"{line}\n" for line in lines))
 
 
 def open_sites(

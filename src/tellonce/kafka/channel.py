@@ -8,12 +8,14 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import structlog
 
-from tellonce.control.channel import Heard, Place, Start, take
+from tellonce.control.channel import ControlMessage, Heard, Place, Refusals, Start
 from tellonce.control.messages import M, Message
 from tellonce.control.routes import Outgoing, outgoing, topics_heard
-from tellonce.kafka.control import ControlMessage, ControlReader, ControlWriter
+from tellonce.control.signing import Signatures
+from tellonce.kafka.control import ControlReader, ControlWriter
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import RetryableError
+from tellonce.model.position import HEADER_NAME
 
 __all__ = ["KafkaChannel"]
 
@@ -75,8 +77,9 @@ class _Client(Generic[C]):
 class _Ear:
     """What is heard of one shape: by which topics, up to where, and what waits to be asked for."""
 
-    def __init__(self, shape: type[Any], topics: Mapping[str, str]) -> None:
+    def __init__(self, shape: type[Any], topics: Mapping[str, str], refusals: Refusals) -> None:
         self.shape = shape
+        self._refusals = refusals
         self.topics = topics
         self.waiting: deque[tuple[Place, int, Heard[Any] | None]] = deque()
         self.read: dict[Place, int] = {}
@@ -85,7 +88,7 @@ class _Ear:
     def hold(self, message: ControlMessage) -> None:
         """Keeps a message until it is asked for."""
         place = (message.topic, message.partition)
-        found = take(self.shape, self.topics[message.topic], message.value, place, message.offset)
+        found = self._refusals.take(self.shape, self.topics[message.topic], message)
         self.waiting.append((place, message.offset, found))
         self.read[place] = message.offset + 1
 
@@ -100,9 +103,19 @@ class _Ear:
 class KafkaChannel:
     """What one principal says and hears on the control topics. Not thread-safe; closed at the block's end."""
 
-    def __init__(self, settings: KafkaSettings, speaker: str, client_id: str, *, group_id: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        speaker: str,
+        client_id: str,
+        signatures: Signatures,
+        *,
+        group_id: str | None = None,
+    ) -> None:
         """Make neither reader nor writer yet; `group_id` is as in `clients.make_reader`."""
         self._speaker = speaker
+        self._signatures = signatures
+        self._refusals = Refusals(signatures)
         self._ears: dict[type[Any], _Ear] = {}
         name = f"{client_id}-control"
         self._writer = _Client(f"{name}-writer", lambda: ControlWriter(settings, name))
@@ -128,7 +141,8 @@ class KafkaChannel:
         """Says a message, as `control.channel.Channel` has it."""
         for one in outgoing(message, self._speaker):
             self._says = True
-            self._writer.use(partial(_write, one), shows_life=lambda _: False)
+            signature = self._signatures.sign(one.topic, one.key, one.value)
+            self._writer.use(partial(_write, one, signature), shows_life=lambda _: False)
 
     def flush(self) -> None:
         """Returns when everything said so far has arrived, as `control.channel.Channel` has it."""
@@ -138,7 +152,7 @@ class KafkaChannel:
 
     def listen(self, shape: type[M], speakers: Sequence[str], start: Start) -> None:
         """Listens to messages of a shape, as `control.channel.Channel` has it."""
-        ear = _Ear(shape, topics_heard(shape, self._speaker, tuple(speakers)))
+        ear = _Ear(shape, topics_heard(shape, self._speaker, tuple(speakers)), self._refusals)
         ear.read = self._reader.use(lambda reader: reader.follow(ear.topics, start), shows_life=bool)
         self._ears[shape] = ear
 
@@ -149,7 +163,13 @@ class KafkaChannel:
             for other in self._ears.values():
                 if message.topic in other.topics:
                     other.hold(message)
+        self._refusals.tell()
         return ear.give()
+
+    @property
+    def refused(self) -> int:
+        """How many messages were refused or skipped so far."""
+        return self._refusals.count
 
     def places(self, shape: type[M]) -> Mapping[Place, int]:
         """Gives the offset behind what `hear` has given of a shape, as `control.channel.Channel` has it."""
@@ -172,8 +192,9 @@ class KafkaChannel:
         return reader
 
 
-def _write(one: Outgoing, writer: ControlWriter) -> None:
-    writer.write(one.topic, one.key, one.value)
+def _write(one: Outgoing, signature: bytes | None, writer: ControlWriter) -> None:
+    headers = [] if signature is None else [(HEADER_NAME, signature)]
+    writer.write(one.topic, one.key, one.value, headers=headers)
 
 
 def _poll(wait_seconds: float, reader: ControlReader) -> list[ControlMessage]:

@@ -2,37 +2,26 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from tellonce.control.channel import Place, Start
+from tellonce.control.channel import ControlMessage, Place, Start
 from tellonce.kafka.clients import make_producer, make_reader
 from tellonce.kafka.errors import error_of, is_end_of_partition, kafka_error, message_error
 from tellonce.kafka.reading import consume_now, first_and_end_offsets, partition_count
 from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import RetryableError, TellonceError
+from tellonce.model.position import HEADER_NAME
 
-__all__ = ["ControlMessage", "ControlReader", "ControlWriter"]
+__all__ = ["ControlReader", "ControlWriter", "signature_of"]
 
 _log = structlog.get_logger()
 
 _QUEUE_WAIT_SECONDS = 0.1
 _BATCH = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlMessage:
-    """One message of a control topic; `value` is None for a tombstone."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
 
 
 class ControlWriter:
@@ -260,9 +249,17 @@ class ControlReader:
                     offset=offset,
                     key=message.key(),
                     value=message.value(),
+                    signature=signature_of(message),
                 )
             )
         if self._failure is not None and not found:
             failure, self._failure = self._failure, None
             raise failure
         return found
+
+
+def signature_of(message: Message) -> bytes | None:
+    """Gives what a control message is signed with, if it is."""
+    # confluent-kafka types headers for both directions: what is read is a list of pairs.
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return dict(headers).get(HEADER_NAME)

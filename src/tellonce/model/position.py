@@ -9,9 +9,21 @@ A missing sequence above `settled` will be sent again.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Header", "Position", "PositionTracker", "parse_header", "parse_ranges", "render_header", "render_ranges"]
+__all__ = [
+    "HEADER_NAME",
+    "Header",
+    "Position",
+    "PositionTracker",
+    "parse_header",
+    "parse_ranges",
+    "render_header",
+    "render_ranges",
+]
 
 Range = tuple[int, int]
+
+HEADER_NAME = "tellonce"
+"""The Kafka header that vouches for a message: an event's position and seal, or a control message's signature."""
 
 _HEADER_VERSION = b"2"
 _SEAL_DIGITS = 32

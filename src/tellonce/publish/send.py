@@ -10,14 +10,12 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tellonce.model.position import Header
+from tellonce.model.position import HEADER_NAME, Header
 from tellonce.model.seal import StreamSeal
 from tellonce.publish.staged import StagedEvent
 from tellonce.publish.streams import StreamId
 
-__all__ = ["HEADER_NAME", "SendResult", "Sender"]
-
-HEADER_NAME = "tellonce"
+__all__ = ["SendResult", "Sender"]
 
 _FLAG_INTERVAL_SECONDS = 1.0
 _POLL_EVERY = 500

@@ -4,33 +4,46 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tellonce.control.channel import Heard, Place, Start, take
+from tellonce.control.channel import ControlMessage, Heard, Place, Refusals, Start
 from tellonce.control.messages import M, Message
 from tellonce.control.routes import Outgoing, outgoing, topics_heard
+from tellonce.control.signing import Signatures
 from tellonce.model.errors import RetryableError
 
-__all__ = ["MemoryChannel", "MemoryTopics"]
+__all__ = ["MemoryChannel", "MemoryTopics", "unsigned"]
+
+
+def unsigned() -> Signatures:
+    """Gives what signs nothing and believes everybody, as where the topology lists no keys."""
+    return Signatures({}, "", bytes)
 
 
 class MemoryTopics:
     """The control topics of a city, one partition each, shared by the channels of its principals."""
 
     def __init__(self) -> None:
-        self._values: dict[str, list[bytes]] = defaultdict(list)
+        self._messages: dict[str, list[ControlMessage]] = defaultdict(list)
         self.failures = 0
         """How many of the next calls fail, as with a broker that is away."""
 
-    def append(self, topic: str, value: bytes) -> None:
+    def append(self, topic: str, value: bytes, key: bytes = b"key", signature: bytes | None = None) -> None:
         """Adds a message's bytes to the end of a topic, as anybody with the right to write there can."""
-        self._values[topic].append(value)
+        message = ControlMessage(
+            topic=topic, partition=0, offset=len(self._messages[topic]), key=key, value=value, signature=signature
+        )
+        self._messages[topic].append(message)
+
+    def messages(self, topic: str) -> Sequence[ControlMessage]:
+        """Gives everything that was written to a topic."""
+        return tuple(self._messages[topic])
 
     def of(self, topic: str) -> Sequence[bytes]:
-        """Gives everything that was written to a topic."""
-        return tuple(self._values[topic])
+        """Gives the bytes of every message of a topic."""
+        return tuple(message.value or b"" for message in self._messages[topic])
 
-    def channel(self, speaker: str) -> "MemoryChannel":
-        """Gives the channel of a principal."""
-        return MemoryChannel(self, speaker)
+    def channel(self, speaker: str, signatures: Signatures | None = None) -> "MemoryChannel":
+        """Gives the channel of a principal; without `signatures` nobody signs."""
+        return MemoryChannel(self, speaker, signatures)
 
     def answer(self) -> None:
         """Fails where the broker is away.
@@ -46,9 +59,11 @@ class MemoryTopics:
 class MemoryChannel:
     """A `control.channel.Channel` over `MemoryTopics`; what was said is written by `flush`."""
 
-    def __init__(self, topics: MemoryTopics, speaker: str) -> None:
+    def __init__(self, topics: MemoryTopics, speaker: str, signatures: Signatures | None = None) -> None:
         self._topics = topics
         self._speaker = speaker
+        self._signatures = signatures or unsigned()
+        self._refusals = Refusals(self._signatures)
         self._said: list[Outgoing] = []
         self._ears: dict[type[Any], Mapping[str, str]] = {}
         self._places: dict[type[Any], dict[Place, int]] = {}
@@ -65,7 +80,8 @@ class MemoryChannel:
         if said:
             self._topics.answer()
         for one in said:
-            self._topics.append(one.topic, one.value)
+            signature = self._signatures.sign(one.topic, one.key, one.value)
+            self._topics.append(one.topic, one.value, one.key, signature)
 
     def listen(self, shape: type[M], speakers: Sequence[str], start: Start) -> None:
         """Listens to messages of a shape by these speakers from `start` on."""
@@ -82,13 +98,14 @@ class MemoryChannel:
         places = self._places[shape]
         for topic, speaker in self._ears[shape].items():
             place = (topic, 0)
-            for offset, value in list(enumerate(self._topics.of(topic)))[places[place] :]:
+            for message in self._topics.messages(topic)[places[place] :]:
                 if len(found) == self.batch:
-                    return found
-                heard = take(shape, speaker, value, place, offset)
-                places[place] = offset + 1
+                    break
+                heard = self._refusals.take(shape, speaker, message)
+                places[place] = message.offset + 1
                 if heard is not None:
                     found.append(heard)
+        self._refusals.tell()
         return found
 
     def places(self, shape: type[M]) -> Mapping[Place, int]:

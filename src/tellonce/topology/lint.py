@@ -32,6 +32,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "TO106": "No department or record type takes a name that tellonce itself uses.",
         "TO107": "A view has a subscription (warning).",
         "TO108": "Freshness is shorter than the longest lag allowed.",
+        "TO109": "A signing key is a department's, the reconciler's or the operators', and one's alone.",
         "TO201": "A subscription cites a legal basis.",
         "TO202": "A subscription states a purpose.",
         "TO203": "No view lists a field that is not shared.",
@@ -71,6 +72,20 @@ def _check_departments(topology: Topology, report: Report) -> None:
         elif not topology.published_by(slug) and not topology.subscribed_by(slug):
             expected = f"{slug} to publish or subscribe to a view"
             report.warning("TO105", report.key(location), expected, "neither", "give it a subscription or remove it")
+
+
+def _check_signing_keys(topology: Topology, report: Report) -> None:
+    owners: dict[str, str] = {}
+    for principal, keys in topology.signing_keys.items():
+        location = ("signing_keys", principal)
+        if principal not in topology.departments and principal not in {RECONCILER, OPERATOR}:
+            report.error("TO109", report.key(location), *_unknown_department(topology, principal))
+        for number, key in enumerate(keys):
+            if key in owners:
+                found = f"a key that {owners[key]} has, too"
+                fix = "make one with `tellonce keys sign`: whoever shares a key can speak for the other"
+                report.error("TO109", report.value((*location, number)), "a key of its own", found, fix)
+            owners[key] = principal
 
 
 def _check_authorities(topology: Topology, report: Report) -> None:
@@ -154,6 +169,7 @@ _CHECKS: tuple[Callable[[Topology, Report], None], ...] = (
     _check_departments,
     _check_authorities,
     _check_subscriptions,
+    _check_signing_keys,
     check_sharing,
     _check_buckets,
     _check_topics,

@@ -35,6 +35,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 # A bound against nonsense only: Kafka's own limit of 249 characters on the composed topic name is a lint rule.
 _MAX_NAME_LENGTH = 200
 
+PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 DepartmentSlug = Annotated[str, StringConstraints(pattern=DEPARTMENT_PATTERN, max_length=_MAX_NAME_LENGTH)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=_MAX_NAME_LENGTH)]
 # No control characters but line breaks, which YAML's block texts have, and tabs.
@@ -181,6 +182,11 @@ class TopologyForm(_Frozen):
     record_types: dict[Name, RecordTypeForm] = Field(
         min_length=1, max_length=1000, description="Record types by name, such as citizen."
     )
+    signing_keys: dict[DepartmentSlug, Annotated[tuple[PublicKey, ...], Field(min_length=1, max_length=2)]] = Field(
+        default={},
+        max_length=1002,
+        description="Public keys of who signs: departments, `reconciler`, `operator`; two while one is replaced.",
+    )
 
 
 class Topology(_Frozen):
@@ -193,6 +199,7 @@ class Topology(_Frozen):
     city: Text
     departments: dict[DepartmentSlug, Department]
     record_types: dict[Name, RecordType]
+    signing_keys: dict[DepartmentSlug, tuple[PublicKey, ...]] = {}
 
     @classmethod
     def from_form(cls, form: TopologyForm) -> "Topology":
@@ -204,6 +211,7 @@ class Topology(_Frozen):
                 for slug, written in form.departments.items()
             },
             record_types={name: _record_type(name, written) for name, written in form.record_types.items()},
+            signing_keys=form.signing_keys,
         )
 
     def views(self) -> tuple[View, ...]:
