@@ -11,16 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.samples import HEX, MESSAGES
+from tellonce.apply.plan import Reason
 from tellonce.control.messages import (
     MAX_MESSAGE_BYTES,
+    MOST_ANSWERED,
+    Answer,
+    BucketSum,
     DivergenceEvent,
     Heartbeat,
     Mark,
     Message,
     Order,
+    PageEntry,
     decode_message,
     encode_message,
 )
+from tellonce.kafka.settings import MESSAGE_ROOM_BYTES, KafkaSettings
+from tellonce.model.divergence import RecordState
 from tellonce.model.errors import PoisonMessageError
 
 SHAPES = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -198,3 +205,34 @@ def test_names_that_a_message_makes_up_are_not_told() -> None:
 
     assert "Wang" not in str(caught.value)
     assert "gauges" in str(caught.value)
+
+
+def test_longest_answers_fit_in_a_message() -> None:
+    """However large its numbers are, and whatever the reasons: a page, or the sums of the buckets asked at once."""
+    most = 2**63 - 1
+    of_stream: dict[str, Any] = {
+        "view": "v" * 200,
+        "partition": 2**31 - 1,
+        "inquiry_id": "i" * 100,
+        "department": "d" * 200,
+    }
+    entry = PageEntry(
+        pseudonym=HEX,
+        epoch=most,
+        version=most,
+        sequence=most,
+        digest=HEX,
+        state=max(RecordState, key=len),
+        reason=max(Reason, key=len),
+    )
+    page = Answer(**of_stream, epoch=most, position=most, records=(entry,) * MOST_ANSWERED, next_after=HEX, at_ms=most)
+    sums = Answer(
+        **of_stream,
+        epoch=most,
+        position=most,
+        buckets=(BucketSum(bucket=65_535, sum=HEX, count=most),) * 4_096,
+        at_ms=most,
+    )
+
+    limit = KafkaSettings().max_message_bytes - MESSAGE_ROOM_BYTES
+    assert max(len(encode_message(each)) for each in (page, sums)) <= limit

@@ -94,6 +94,7 @@ SWEEP = f"{m.SWEEP_TIMESTAMP.name}{{{RELAY}}}"
 OUTBOX = f'{m.OUTBOX_OLDEST.name}{{department="public-security", record_type="citizen"}}'
 
 FORGED = f"{m.REFUSED.served_name}{{{FUND}}}"
+SPOKEN_FOR = f"{m.STATEMENTS_REFUSED.served_name}{{{RELAY}}}"
 
 CASES: Mapping[str, Sequence[Case]] = {
     "TellonceBehind": [
@@ -119,6 +120,11 @@ CASES: Mapping[str, Sequence[Case]] = {
         fires(3, **{FORGED: "0x1 1x5"}),
         silent(3, **{FORGED: "7x6"}),
         silent(25, **{FORGED: "0x1 1x30"}),
+    ],
+    "TellonceSpokenFor": [
+        fires(3, **{SPOKEN_FOR: "0x1 1x5"}),
+        silent(3, **{SPOKEN_FOR: "7x6"}),
+        silent(25, **{SPOKEN_FOR: "0x1 1x30"}),
     ],
     "TelloncePaused": [
         fires(12, **{f"{PAUSED}{{{RELAY}}}": "1x20"}),

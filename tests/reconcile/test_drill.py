@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from reconcile.builders import AUTHORITY, BUCKETS, FUND, HEALTH, STREAM, Side, entry, ids, pseudonym, side
-from tellonce.control.messages import Inquiry
+from tellonce.control.messages import BucketSum, Inquiry
 from tellonce.model.digest import bucket_of
 from tellonce.model.divergence import DivergenceKind, RecordState
 from tellonce.reconcile.drill import DrillDown, DrillPlan
@@ -306,6 +308,35 @@ def test_answers_that_nobody_asked_for_are_refused() -> None:
     ]
 
     assert taken == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("ask", "more"),
+    [
+        ("buckets", {"records": (entry("held", number=1),)}),
+        ("buckets", {"buckets": (BucketSum(bucket=BUCKETS, sum="0" * 32, count=1),)}),
+        ("buckets", {"buckets": (BucketSum(bucket=1, sum="0" * 32, count=1),) * 2}),
+        ("records", {"buckets": (BucketSum(bucket=1, sum="0" * 32, count=1),)}),
+        ("records", {"records": tuple(entry("held", number=n) for n in range(BUCKETS))}),
+        ("records", {"records": (entry("held", number=7),) * (POLICY.page_records + 1)}),
+    ],
+)
+def test_answer_with_more_than_was_asked_for_is_not_used(ask: str, more: dict[str, object]) -> None:
+    """Whoever answers decides nothing about what is kept: the question stays open until it is answered as asked."""
+    ours, theirs = many(AUTHORITY, range(50)), many(FUND, range(50), {7: "edited"})
+    drill = begin()
+    question = drill.advance(0).inquiries[0]
+    if ask == "records":
+        for each in (ours, theirs):
+            drill.take(each.answer(question), 0)
+        question = drill.advance(0).inquiries[0]
+    drill.take(ours.answer(question), 0)
+
+    drill.take(theirs.answer(question).model_copy(update=more), 0)
+
+    assert drill.advance(1_999).inquiries == ()
+    (again,) = drill.advance(2_000).inquiries
+    assert (again.ask, again.departments) == (question.ask, (FUND,))
 
 
 def test_page_that_does_not_lead_on_is_not_followed() -> None:

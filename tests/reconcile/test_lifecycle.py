@@ -1,5 +1,6 @@
 """The known divergences, and what changes them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -146,6 +147,18 @@ def test_difference_is_the_sum_of_the_known_ones() -> None:
 
     right, wrong = from_hex(digest("right")), from_hex(digest("wrong"))
     assert difference == ((wrong - right - right + wrong) % MODULUS, 0)
+
+
+def test_no_more_divergences_of_a_department_are_known_than_the_policy_says() -> None:
+    """A department that answers nonsense without end fills nobody's memory, and takes no room from the others."""
+    known = DivergenceBook(ReconciliationPolicy(divergences_kept=3))
+    known.load(divergence(1))
+
+    known.note(STREAM, outcome(*(finding(number=number) for number in range(1, 9))), 1)
+    known.note(STREAM, replace(outcome(finding(number=2)), department=HEALTH), 1)
+
+    assert sum(event.department == FUND for event in known) == 3
+    assert sum(event.department == HEALTH for event in known) == 1
 
 
 def test_newest_loaded_state_holds() -> None:

@@ -112,7 +112,7 @@ def test_other_control_topics_are_kept_by_time(topology: Topology, name: str, da
 
 def test_divergences_are_compacted(topology: Topology) -> None:
     """The newest state of each divergence is kept however old it is."""
-    assert the_topic(topology, divergences(RECONCILER)).configs == {"cleanup.policy": "compact"}
+    assert the_topic(topology, divergences(RECONCILER)).configs["cleanup.policy"] == "compact"
 
 
 def test_heartbeats_are_compacted_soon(topology: Topology) -> None:
@@ -234,3 +234,10 @@ def test_permissions_are_sorted_and_distinct(topology: Topology) -> None:
     assert (
         AclRule(principal="healthcare", resource_type="topic", name=inquiries("healthcare"), operation="READ") in rules
     )
+
+
+def test_nothing_written_to_a_control_topic_unpacks_beyond_its_limit(topology: Topology) -> None:
+    """Events of views stay packed as their authority packs them; what many read of one another is bounded."""
+    for spec in topics_of(topology):
+        packing = spec.configs.get("compression.type")
+        assert packing == ("uncompressed" if spec.name.startswith("tellonce.") else None)

@@ -88,6 +88,11 @@ SERVICES = Page(
                 Column(title="heard of", query=q.age(m.HEARD_TIMESTAMP, _SERVICE, **_CHOSEN), unit="s"),
                 Column(title="pauses in an hour", query=q.recently(m.PAUSES, _SERVICE, **_CHOSEN), unit="short"),
                 Column(
+                    title="statements refused in an hour",
+                    query=q.recently(m.STATEMENTS_REFUSED, _SERVICE, **_CHOSEN),
+                    unit="short",
+                ),
+                Column(
                     title="longest turns",
                     query=q.quantile(0.99, m.TURN_DURATION, _SERVICE, **_CHOSEN),
                     unit="s",

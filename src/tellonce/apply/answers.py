@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from tellonce.apply.ledger import Ledger
 from tellonce.apply.subscription import SubscribedView
-from tellonce.control.messages import Answer, BucketSum, Inquiry, PageEntry
+from tellonce.control.messages import MOST_ANSWERED, Answer, BucketSum, Inquiry, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
 from tellonce.storage.database import clock_ms
 
@@ -55,7 +55,7 @@ def _collect(
                     total, count = sums[bucket]
                     sums[bucket] = ((total + from_hex(entry.digest)) % MODULUS, count + 1)
             else:
-                if len(entries) == inquiry.limit:
+                if len(entries) == min(inquiry.limit, MOST_ANSWERED):
                     return sums, entries, entries[-1].pseudonym
                 entries.append(
                     PageEntry(

@@ -45,15 +45,17 @@ class LoopWatch:
         self._meters = meters
         self._labels = {"service": service.value, "department": department}
         self._clock = clock
-        self._sweeps = 0
+        self._sweeps = self._refused = 0
         meters.set(m.PAUSED, 0, **self._labels)
 
-    def turned(self, seconds: float, *, sweeps: int = 0) -> None:
-        """Notes a turn; `sweeps` is how many whole sweeps the service has finished."""
+    def turned(self, seconds: float, *, sweeps: int = 0, refused: int = 0) -> None:
+        """Notes a turn; `sweeps` is how many whole sweeps the service has finished, `refused` how many statements."""
         now = self._clock()
         self._meters.observe(m.TURN_DURATION, seconds, **self._labels)
         self._meters.set(m.TURN_TIMESTAMP, now, **self._labels)
         self._meters.set(m.PAUSED, 0, **self._labels)
+        self._meters.count(m.STATEMENTS_REFUSED, refused - self._refused, **self._labels)
+        self._refused = refused
         if sweeps != self._sweeps:
             self._sweeps = sweeps
             self._meters.set(m.SWEEP_TIMESTAMP, now, **self._labels)
@@ -69,7 +71,8 @@ class LoopWatch:
 class Monitor:
     """Health and meters of one running service, fed by its loop.
 
-    `is_ready` tells whether all that its work needs is there, and `sweeps` how many whole sweeps it has finished.
+    `is_ready` tells whether all that its work needs is there, `sweeps` how many whole sweeps it has finished, and
+    `refused` how many messages of control topics it did not believe.
     """
 
     service: m.Service
@@ -80,6 +83,7 @@ class Monitor:
     pulse: Pulse
     is_ready: Callable[[], bool] = lambda: True
     sweeps: Callable[[], int] = lambda: 0
+    refused: Callable[[], int] = lambda: 0
     monotonic: Callable[[], float] = time.monotonic
     _refreshed_at: float = float("-inf")
 
@@ -89,7 +93,7 @@ class Monitor:
         Raises:
             RetryableError: the database is away.
         """
-        self.loop.turned(seconds, sweeps=self.sweeps())
+        self.loop.turned(seconds, sweeps=self.sweeps(), refused=self.refused())
         self.health.turned(is_ready=self.is_ready())
         now = self.monotonic()
         if now - self._refreshed_at >= REFRESH_SECONDS:

@@ -268,6 +268,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
         log,
         on_turn=watch.turned,
     )
+    monitor.refused = lambda: channel.refused
     stack.callback(relay.close)
     monitor.sweeps = lambda: relay.sweeps
     return relay, monitor
@@ -314,6 +315,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     monitor = make_monitor(
         settings, Service.APPLIER, department, contract.catalogue.fingerprint(), meters, watch, signatures, stack
     )
+    monitor.refused = lambda: channel.refused
     applier = watch.applier = Applier(
         ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
         engine,
@@ -388,4 +390,5 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, signatures, stack)
     reconciler = watch.reconciler = Reconciler(core, topology, channel, watcher=ReconcilerLoop(watch, monitor))
     monitor.is_ready = lambda: reconciler.is_loaded
+    monitor.refused = lambda: channel.refused
     return reconciler, monitor

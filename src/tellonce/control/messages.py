@@ -14,6 +14,7 @@ from tellonce.model.errors import PoisonMessageError
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "MAX_PAGE_RECORDS",
+    "MOST_ANSWERED",
     "Answer",
     "Attestation",
     "BucketSum",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 MAX_PAGE_RECORDS = 5_000
+MOST_ANSWERED = 4_000
+"""So many records are in one answer at most, however many were asked for: the longest stay below a topic's 1 MB."""
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """No control message is larger: an answer with all buckets of a stream is about half as large."""
 

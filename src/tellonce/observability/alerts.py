@@ -125,6 +125,14 @@ ALERTS: tuple[Alert, ...] = (
         description="Somebody else writes to the view's topic, or the authority has a new key.",
     ),
     Alert(
+        name="TellonceSpokenFor",
+        expr=f"sum by (service, department) (increase({m.STATEMENTS_REFUSED.served_name}[15m])) > 0",
+        for_="0m",
+        severity="ticket",
+        summary="the {{ $labels.service }} of {{ $labels.department }} refused statements on control topics",
+        description="Somebody speaks for another, a key is not listed everywhere, or another version writes.",
+    ),
+    Alert(
         name="TelloncePaused",
         expr=f"min by (service, department) ({m.PAUSED.name}) == 1",
         for_="10m",

@@ -122,6 +122,13 @@ PAUSES = _counter(
     "How often the service began to wait, or waited once more.",
     "it grows all day: something restarts again and again",
 )
+STATEMENTS_REFUSED = _counter(
+    "tellonce_refused_statements",
+    _ALL,
+    ("service", "department"),
+    "Messages on control topics that are not what their speaker may say there, or bear no signature of it.",
+    "it grows: somebody speaks for another, or a key was not listed everywhere",
+)
 STOPPED_STREAMS = _gauge(
     "tellonce_stopped_streams",
     _TABLES,

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from sqlalchemy import Connection, select
 
-from tellonce.control.messages import Answer, BucketSum, Inquiry, PageEntry
+from tellonce.control.messages import MOST_ANSWERED, Answer, BucketSum, Inquiry, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
 from tellonce.model.divergence import RecordState
 from tellonce.publish.streams import PublishedView, load_streams
@@ -39,7 +39,7 @@ def answer_inquiry(connection: Connection, department: str, view: PublishedView,
                 sums[bucket][0] = (sums[bucket][0] + from_hex(row.digest)) % MODULUS
                 sums[bucket][1] += 1
         else:
-            if len(entries) == inquiry.limit:
+            if len(entries) == min(inquiry.limit, MOST_ANSWERED):
                 next_after = entries[-1].pseudonym
                 break
             entries.append(

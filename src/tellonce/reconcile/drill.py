@@ -51,6 +51,20 @@ class _Question(NamedTuple):
     sweep: int
 
 
+def _is_as_asked(answer: Answer, question: _Question, page_records: int, bucket_count: int) -> bool:
+    """Whether an answer holds nothing but what was asked for: who answers decides nothing about our memory."""
+    asked = frozenset(question.buckets or range(bucket_count))
+    if question.ask == "buckets":
+        named = [each.bucket for each in answer.buckets]
+        return not answer.records and len({*named}) == len(named) and asked.issuperset(named)
+    return (
+        not answer.buckets
+        and len(answer.records) <= page_records
+        and all(each.pseudonym > question.after for each in answer.records)
+        and asked.issuperset(bucket_of(each.pseudonym, bucket_count) for each in answer.records)
+    )
+
+
 @dataclass(slots=True)
 class _Asked:
     """A question that one side has not answered yet in a way that helps."""
@@ -145,6 +159,8 @@ class DrillDown:
             self._leave_out(side, why)
 
     def _fits(self, side: _Side, question: _Question, answer: Answer) -> bool:
+        if not _is_as_asked(answer, question, self._policy.page_records, self.plan.bucket_count):
+            return False
         if question.ask == "buckets":
             side.sums.update({each.bucket: (each.sum, each.count) for each in answer.buckets})
             side.sums_through += len(question.buckets) or self.plan.bucket_count

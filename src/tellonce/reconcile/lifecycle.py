@@ -78,9 +78,13 @@ class DivergenceBook:
         found = {finding.pseudonym for finding in outcome.findings}
         over = [event for key, event in known.items() if key not in found and outcome.shows_equal(key)]
         changes = [self._store(resolved(event, now_ms)) for event in over]
+        room = self._policy.divergences_kept - self._count(outcome.department)
         for finding in outcome.findings:
             before = known.get(finding.pseudonym)
+            if before is None and room <= 0:
+                continue
             if before is None:
+                room -= 1
                 changes.append(self._store(opened(outcome.department, stream, finding, now_ms)))
                 known = self.of(outcome.department, stream)
                 continue
@@ -111,6 +115,9 @@ class DivergenceBook:
         """Gives what is resolved because its (department, view) is not among the live subscriptions any more."""
         events = [event for event in self if (event.department, event.view) not in live]
         return tuple(self._store(resolved(event, now_ms, "the subscription ended")) for event in events)
+
+    def _count(self, department: str) -> int:
+        return sum(len(events) for (name, _), events in self._by_stream.items() if name == department)
 
     def _store(self, event: DivergenceEvent) -> DivergenceEvent:
         self.load(event)

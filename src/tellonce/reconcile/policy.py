@@ -36,6 +36,8 @@ class ReconciliationPolicy:
     """Most records in one page of an answer, up to 5,000."""
     undecided_kept: int = 50_000
     """Most undecided records of one department in one drill-down; above it the department is plainly not there yet."""
+    divergences_kept: int = 10_000
+    """Most divergences of one department that are known at a time; what differs beyond is found when these are over."""
     repair_round_seconds: float = 60.0
     """Length of a round of orders, in which a subscription's `repair_cap` is the most that is ordered."""
     repair_check_seconds: float = 30.0

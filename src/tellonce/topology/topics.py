@@ -211,12 +211,17 @@ def _control_topics(topology: Topology) -> Iterator[TopicSpec]:
 _SOON = {"segment.ms": str(10 * _MINUTE_MS), "min.cleanable.dirty.ratio": "0.1"}
 
 
+# The broker unpacks what is written to a control topic, so that its limit holds for what readers will have to unpack: a
+# megabyte of zeros packs into a thousand bytes.
+_NOT_COMPRESSED = {"compression.type": "uncompressed"}
+
+
 def _compacted(name: str, configs: Mapping[str, str], writer: str) -> TopicSpec:
     return TopicSpec(
         name=name,
         partitions=1,
         cleanup_policy="compact",
-        configs={"cleanup.policy": "compact", **configs},
+        configs={"cleanup.policy": "compact", **configs, **_NOT_COMPRESSED},
         writers=(writer,),
         readers=(RECONCILER, OPERATOR),
     )
@@ -227,7 +232,12 @@ def _by_time(name: str, retention_ms: int, writer: str, readers: tuple[str, ...]
         name=name,
         partitions=1,
         cleanup_policy="delete",
-        configs={"cleanup.policy": "delete", "retention.ms": str(retention_ms), "retention.bytes": "-1"},
+        configs={
+            "cleanup.policy": "delete",
+            "retention.ms": str(retention_ms),
+            "retention.bytes": "-1",
+            **_NOT_COMPRESSED,
+        },
         writers=(writer,),
         readers=readers,
     )
