@@ -1,5 +1,6 @@
 """Guarantee 5: what differs is named to the record and its kind; what is equal, or not there yet, is not reported."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +9,9 @@ import pytest
 
 from contract.city import City, MakeCity, Reconciled
 from contract.forms import id_number
+from tellonce.control.messages import Attestation, Mark, decode_message
+from tellonce.kafka.reading import read_to_end
+from tellonce.topology.topics import attestations, marks
 
 Found = set[tuple[str, str, str]]
 
@@ -238,3 +242,29 @@ class TestRestored:
         assert {found for found in named(reconciled) if found[0] == restored.names.clinic} == {
             (restored.names.clinic, restored.pseudonym(6), "orphaned")
         }
+
+
+def test_both_sides_state_anew_though_nothing_changed(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet stream is stated again and again, so that silence means that somebody withholds what is said."""
+    names = city.names
+    prepared(city)
+    monkeypatch.setattr("tellonce.publish.relay._BEAT_SECONDS", 0.0)
+    monkeypatch.setattr("tellonce.apply.applier._BEAT_SECONDS", 0.0)
+
+    def stated(shape: type[Mark | Attestation], topic: str) -> list[tuple[tuple[int, int, int], str, int]]:
+        read = (decode_message(shape, message.value() or b"") for message in read_to_end(city.kafka, topic))
+        return [((one.partition, one.epoch, one.sequence), one.sum, one.at_ms) for one in read]
+
+    city.publish()
+    city.apply(names.clinic)
+    before = [stated(Mark, marks(names.registry)), stated(Attestation, attestations(names.clinic))]
+    time.sleep(0.01)
+    city.publish()
+    city.apply(names.clinic)
+    after = [stated(Mark, marks(names.registry)), stated(Attestation, attestations(names.clinic))]
+
+    for old, new in zip(before, after, strict=True):
+        newest = {place: (sum_, at_ms) for place, sum_, at_ms in old}
+        again = new[len(old) :]
+        assert all(newest[place][0] == sum_ for place, sum_, _ in again)
+        assert {place[0] for place, _, at_ms in again if at_ms > newest[place][1]} == {0, 1}

@@ -15,7 +15,7 @@ from tellonce.apply.repair_orders import RepairOrders
 from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.sweep import sweep_rows, sweep_stream
-from tellonce.apply.transaction import Applied, PositionMovedError, retry_parked
+from tellonce.apply.transaction import Applied, PositionMovedError, attest_anew, retry_parked
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.channel import Channel
 from tellonce.control.messages import Attestation, Inquiry
@@ -30,6 +30,8 @@ _log = structlog.get_logger()
 
 _RETRY_SECONDS = 1.0
 _CHUNK_SECONDS = 0.2
+_BEAT_SECONDS = 300.0
+"""What a stream holds is attested anew so often, so that an attestation that is withheld is missed."""
 
 StreamId = tuple[str, int]
 
@@ -72,6 +74,7 @@ class Applier:
         self._monotonic = monotonic
         self._streams: dict[StreamId, StreamApplier] = {}
         self._retried_at = self._swept_at = self._chunk_at = float("-inf")
+        self._attested_at = monotonic()
         self._sweeping: list[Callable[[], bool]] = []
         self._has_nothing_due = False
         self._is_paused = False
@@ -121,6 +124,7 @@ class Applier:
         if not did or self._monotonic() - self._chunk_at >= _CHUNK_SECONDS:
             self._chunk_at = self._monotonic()
             did |= self._sweep()
+        self._attest_anew()
         self._repairs.give([(self._views[topic].name, number) for topic, number in self._streams])
         self._channel.flush()
         if self._is_paused:
@@ -235,6 +239,15 @@ class Applier:
                     if not applied.parked:
                         self._retried_at = float("-inf")
         return did
+
+    def _attest_anew(self) -> None:
+        if self._monotonic() - self._attested_at < _BEAT_SECONDS:
+            return
+        for topic, number in self._streams:
+            attestation = attest_anew(self._engine, self._views[topic], number)
+            if attestation is not None:
+                self._channel.say(attestation)
+        self._attested_at = self._monotonic()
 
     def _sweep(self) -> bool:
         if not self._sweeping:

@@ -20,7 +20,7 @@ from tellonce.model.errors import TellonceError
 from tellonce.model.position import Position
 from tellonce.storage.database import clock_ms, writing
 
-__all__ = ["Applied", "PositionMovedError", "apply_batch", "retry_parked"]
+__all__ = ["Applied", "PositionMovedError", "apply_batch", "attest_anew", "retry_parked"]
 
 
 class PositionMovedError(TellonceError):
@@ -103,6 +103,17 @@ def retry_parked(
             applied.attestation = attest(connection, subscribed.department, stream)
         ledger.save_stream(stream)
     return applied
+
+
+def attest_anew(engine: Engine, subscribed: SubscribedView, partition: int) -> Attestation | None:
+    """Gives what a stream holds now, as a statement of this moment, where it may be stated."""
+    with writing(engine) as connection:
+        ledger = Ledger(connection, subscribed.name)
+        stream = ledger.lock_or_create_stream(partition)
+        attestation = attest(connection, subscribed.department, stream)
+        if attestation is not None:
+            ledger.save_stream(stream)
+    return attestation
 
 
 def _carry_out(

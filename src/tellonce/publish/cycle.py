@@ -16,7 +16,7 @@ from tellonce.publish.send import Sender, SendResult
 from tellonce.publish.stage import Stager
 from tellonce.publish.staged import StagedEvent
 from tellonce.publish.streams import PublishedView, Stream, StreamId, load_streams
-from tellonce.storage.database import clock_ms, writing
+from tellonce.storage.database import clock_ms, reading, writing
 from tellonce.storage.lease import Lease, LeaseLostError, hold_lease, release_lease, take_lease
 from tellonce.storage.tables import own_tables
 
@@ -100,10 +100,10 @@ class PublishingCycle:
         """The lease, while it is held."""
         return self._lease
 
-    def take_over(self, read_log_ends: LogReader) -> Sequence[Mark] | None:
-        """Takes the lease, compares each stream with its log, and gives the newest marks to be repeated.
+    def take_over(self, read_log_ends: LogReader) -> bool:
+        """Takes the lease and compares each stream with its log; tells False while another relay holds the lease.
 
-        Gives nothing while another relay holds the lease. A stream whose log is not this database's is stopped, with a
+        A stream whose log is not this database's is stopped, with a
         sentence in its row that says which command mends it; the others go on.
         """
         settings = self._settings
@@ -112,7 +112,7 @@ class PublishingCycle:
                 connection, f"relay:{settings.department}", settings.holder, int(settings.lease_seconds * 1000)
             )
             if lease is None:
-                return None
+                return False
             streams = load_streams(connection, list(self._views), lock=False)
         ends = read_log_ends(list(streams))
         self._stopped.clear()
@@ -125,12 +125,18 @@ class PublishingCycle:
                 if sentence is None and newest is not None and not newest.settles_all:
                     self._sender.owed.add(stream_id)
             self._unsent = load_staged(connection, list(self._views))
-            now = clock_ms(connection)
         self._sender.assume_attempted(self._unsent)
         self._lease, self._renewed_at = lease, self._monotonic()
         _log.info("lease_taken", department=settings.department, fence=lease.fence, staged=len(self._unsent))
+        return True
+
+    def newest_marks(self) -> Sequence[Mark]:
+        """Gives each running stream's newest mark, as it is now."""
+        with reading(self._engine) as connection:
+            streams = load_streams(connection, list(self._views), lock=False)
+            now = clock_ms(connection)
         running = (stream for stream in streams.values() if stream.stopped is None)
-        return [mark for stream in running if (mark := newest_mark(settings.department, stream, now))]
+        return [mark for stream in running if (mark := newest_mark(self._settings.department, stream, now))]
 
     def turn(self) -> Turn:
         """Stages, sends and confirms once.

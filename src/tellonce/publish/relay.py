@@ -31,6 +31,8 @@ _log = structlog.get_logger()
 
 _ORDERS_TASK = "orders"
 _CHUNK_SECONDS = 0.2
+_BEAT_SECONDS = 300.0
+"""Each stream's newest mark is said again so often, so that one that is withheld is missed."""
 _ROUND_SECONDS = 60.0
 """Within so long a department may have as many records repaired for itself as its subscription's cap says."""
 
@@ -82,7 +84,7 @@ class Relay:
         self._topics = log
         self._on_turn = on_turn
         self._monotonic = monotonic
-        self._swept_at = self._chunk_at = float("-inf")
+        self._swept_at = self._chunk_at = self._marked_at = float("-inf")
         self._sweeping: list[Publication] = []
         self._is_idle = False
         self.sweeps = 0
@@ -101,6 +103,7 @@ class Relay:
             turn = self._cycle.turn()
             for mark in turn.marks:
                 self._channel.say(mark)
+            self._repeat_marks()
             did = not turn.is_idle
             did |= self._carry_out_orders()
             did |= self._answer()
@@ -135,17 +138,22 @@ class Relay:
         self._cycle.release()
 
     def _take_over(self) -> bool:
-        marks = self._cycle.take_over(self._topics.read_ends)
-        for mark in marks or ():
-            self._channel.say(mark)
-        if marks is None:
+        if not self._cycle.take_over(self._topics.read_ends):
             return False
+        self._marked_at = float("-inf")
         # Where the orders stand is read now: another relay may have carried some out since this one started.
         with reading(self._engine) as connection:
             self._obeyed = load_places(connection, _ORDERS_TASK)
         self._channel.listen(Order, self._obeys, self._obeyed)
         self._channel.listen(Inquiry, (RECONCILER,), "now")
         return True
+
+    def _repeat_marks(self) -> None:
+        if self._monotonic() - self._marked_at < _BEAT_SECONDS:
+            return
+        for mark in self._cycle.newest_marks():
+            self._channel.say(mark)
+        self._marked_at = self._monotonic()
 
     def _say(self, turn: Turn) -> None:
         self._on_turn(turn)

@@ -21,6 +21,7 @@ from tellonce.model.rounds import Rounds
 from tellonce.reconcile.compare import Comparisons, StreamId
 from tellonce.reconcile.drill import DrillPlan
 from tellonce.reconcile.evidence import evidence_of_divergence, evidence_of_status
+from tellonce.reconcile.freshness import Freshness
 from tellonce.reconcile.lifecycle import DivergenceBook
 from tellonce.reconcile.pages import Outcome
 from tellonce.reconcile.policy import ReconciliationPolicy
@@ -64,6 +65,7 @@ class Core:
         self._comparisons = Comparisons(marks_kept=policy.marks_kept, attestations_kept=policy.attestations_kept)
         self._book = DivergenceBook(policy)
         self._board = StatusBoard()
+        self._freshness = Freshness(policy.proof_age_seconds)
         self._drills = DrillSchedule(policy, new_id)
         self._rounds = Rounds(policy.repair_round_seconds)
         self._tombstones = TombstoneOrders(policy.tombstone_pause_seconds, new_id)
@@ -78,6 +80,7 @@ class Core:
             return Taken.FOREIGN
         stream = StreamId(mark.view, mark.partition)
         consistent = self._comparisons.take_mark(mark)
+        self._freshness.note((mark.department, stream), mark.at_ms)
         self._changed.update((department, stream) for department in view.subscriptions)
         self._drills.give_up(stream, mark.epoch)
         return Taken.TAKEN if consistent else Taken.CONTRADICTORY
@@ -89,7 +92,9 @@ class Core:
             return Taken.FOREIGN
         if not self._comparisons.take_attestation(attestation):
             return Taken.LATE
-        self._changed.add((attestation.department, StreamId(attestation.view, attestation.partition)))
+        voice = (attestation.department, StreamId(attestation.view, attestation.partition))
+        self._freshness.note(voice, attestation.at_ms)
+        self._changed.add(voice)
         return Taken.TAKEN
 
     def take_answer(self, answer: Answer, now_ms: int) -> Taken:
@@ -124,6 +129,10 @@ class Core:
             live = {(department, view.name) for view in self._views.values() for department in view.subscriptions}
             self._write_divergences(outputs, self._book.note_ended(live, now_ms))
         self._move_drills(outputs, now_ms)
+        for principal, stream in self._freshness.advance(now_ms):
+            view = self._views[stream.view]
+            concerned = view.subscriptions if principal == view.authority else (principal,)
+            self._changed.update((department, stream) for department in concerned)
         self._compare(outputs, now_ms)
         self._begin_drills(outputs, now_ms)
         if outputs or now_ms >= self._looks_again_ms:
@@ -187,7 +196,14 @@ class Core:
             if comparison is not None and comparison.is_equal:
                 attested_at_ms = comparison.attestation.at_ms
                 self._write_divergences(outputs, self._book.note_equal(department, stream, attested_at_ms, now_ms))
-            before, after = self._board.update(department, stream, self._comparisons, self._book, now_ms)
+            before, after = self._board.update(
+                department,
+                stream,
+                self._comparisons,
+                self._book,
+                now_ms,
+                is_recent=self._freshness.is_recent((department, stream), (self._views[stream.view].authority, stream)),
+            )
             # Proved and behind take turns many times a minute under load, which is no news for the years to come.
             if before is None or (before.state is not after.state and not before.state.agrees & after.state.agrees):
                 outputs.append(evidence_of_status(after, now_ms))

@@ -30,6 +30,8 @@ class ReconciliationPolicy:
     """The doubling ends here."""
     drill_patience_seconds: float = 900.0
     """After this a drill-down is given up with what it has found; records that keep changing may stay undecided."""
+    proof_age_seconds: float = 900.0
+    """After so long without a new statement of one side nothing is proved any more; each states every five minutes."""
     drills_at_once: int = 8
     """Most streams that are drilled down at the same time."""
     page_records: int = MAX_PAGE_RECORDS

@@ -21,7 +21,7 @@ class StreamState(StrEnum):
     BEHIND = "behind"
     """They were equal where they could be compared last, and the authority is further."""
     UNKNOWN = "unknown"
-    """Nothing of the newest epoch can be compared."""
+    """Nothing of the newest epoch can be compared, or one side has stated nothing for too long."""
     DIVERGED = "diverged"
     """They differ, or a drill-down has found since that records do."""
 
@@ -96,13 +96,23 @@ class StatusBoard:
         return self._known.get((department, stream))
 
     def update(
-        self, department: str, stream: StreamId, comparisons: Comparisons, book: DivergenceBook, now_ms: int
+        self,
+        department: str,
+        stream: StreamId,
+        comparisons: Comparisons,
+        book: DivergenceBook,
+        now_ms: int,
+        *,
+        is_recent: bool,
     ) -> tuple[StreamStatus | None, StreamStatus]:
-        """Gives a stream's status as it was at the last update, if there was one, and as it is now."""
+        """Gives a stream's status as it was at the last update, if there was one, and as it is now.
+
+        `is_recent` is whether both sides have stated something lately.
+        """
         reached = comparisons.reached(department, stream)
         known = book.of(department, stream)
         before = self._known.get((department, stream))
-        state = _state(reached, known)
+        state = _state(reached, known, is_recent=is_recent)
         since_ms = before.since_ms if before is not None and before.state is state else _since(reached, before, now_ms)
         comparison = reached.comparison
         after = StreamStatus(
@@ -127,11 +137,13 @@ class StatusBoard:
         return before, after
 
 
-def _state(reached: Reached, known: Mapping[str, DivergenceEvent]) -> StreamState:
+def _state(reached: Reached, known: Mapping[str, DivergenceEvent], *, is_recent: bool) -> StreamState:
     if reached.comparison is None or reached.mark is None:
         return StreamState.UNKNOWN
     if not reached.comparison.is_equal or known:
         return StreamState.DIVERGED
+    if not is_recent:
+        return StreamState.UNKNOWN
     return StreamState.PROVED if reached.comparison.mark.place >= reached.mark.place else StreamState.BEHIND
 
 
