@@ -19,6 +19,7 @@ from uuid import uuid4
 from sqlalchemy import Engine, RowMapping, select, text
 
 from contract import forms
+from reconcile.running import run_once
 from tellonce.apply.applier import Applier
 from tellonce.apply.parked import ParkedRecord, list_parked
 from tellonce.avro.catalogue import Catalogue
@@ -49,6 +50,7 @@ from tellonce.model.position import HEADER_NAME, Header, parse_header
 from tellonce.publish.relay import Relay
 from tellonce.publish.streams import begin_epoch
 from tellonce.reconcile.status import StreamStatus
+from tellonce.running import run_turns
 from tellonce.storage.capture import install
 from tellonce.storage.database import open_database, reading, writing
 from tellonce.storage.own_schema import create_own_schema
@@ -381,8 +383,8 @@ class City:
 
             def work() -> None:
                 try:
-                    reconciler.run(loaded)
-                    settled = reconciler.run(threading.Event(), once=True, deadline_seconds=deadline_seconds)
+                    run_turns(reconciler.turn, loaded, idle_seconds=0.0)
+                    settled = run_once(reconciler, deadline_seconds=deadline_seconds)
                     statuses = [one for one in reconciler.statuses if one.view == self.names.view]
                     divergences = [one for one in reconciler.divergences if one.view == self.names.view]
                     found.append(Reconciled(statuses=statuses, divergences=divergences, settled=settled))

@@ -24,7 +24,6 @@ SHORT_RESTS = {
     "tellonce.kafka.group._POLL_SECONDS": 0.005,
     "tellonce.publish.relay._CHUNK_SECONDS": 0.02,
     "tellonce.publish.send._FLAG_INTERVAL_SECONDS": 0.02,
-    "tellonce.reconcile.service._PAUSE_SECONDS": 0.1,
     "tellonce.reconcile.service._WAIT_SECONDS": 0.02,
 }
 """How long services rest here; how long they may is no test's subject."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 
 from contract.city import City, drive
 from contract.forms import id_number
+from reconcile.running import run_once
 from tellonce.cli.main import app
 from tellonce.cli.monitor import Monitor
 from tellonce.cli.wiring import open_applier, open_reconciler, open_relay
@@ -149,7 +149,7 @@ def test_reconciler_tells_who_differs_and_since_when(city: City, ask: Ask) -> No
         services = Running(city, stack)
         services.run()
         reconciler, monitor = open_reconciler(city.settings(city.names.registry), stack)
-        assert reconciler.run(Event(), once=True, deadline_seconds=20)
+        assert run_once(reconciler, deadline_seconds=20)
         services.run()
         monitor.watch.refresh()
         before = said(city, RECONCILER)

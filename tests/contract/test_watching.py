@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Event
 
 import pytest
 from prometheus_client.metrics_core import Metric
@@ -12,6 +11,7 @@ from structlog.testing import capture_logs
 
 from contract.city import City, MakeCity, drive
 from contract.forms import id_number
+from reconcile.running import run_once
 from tellonce.apply.applier import Applier
 from tellonce.cli.monitor import Monitor
 from tellonce.cli.watching import ApplierWatch
@@ -168,7 +168,7 @@ def test_reconciler_tells_states_divergences_and_repairs(make_city: MakeCity) ->
         services = [stack.enter_context(city.relay())]
         appliers = [stack.enter_context(city.applier(name)) for name in city.subscribers]
         drive(*services, *appliers)
-        assert reconciler.run(Event(), once=True, deadline_seconds=20)
+        assert run_once(reconciler, deadline_seconds=20)
 
         by_department = {
             (sample.labels["department"], sample.labels["state"]): sample.value

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from control.samples import MESSAGES
@@ -13,8 +15,9 @@ from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.embedded import EmbeddedBroker
 from tellonce.kafka.settings import KafkaSettings
-from tellonce.model.errors import RetryableError
+from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.testing.channel import MemoryTopics, unsigned
+from tellonce.testing.kafka_server import KafkaServer
 from tellonce.topology.topics import OPERATOR, RECONCILER, inquiries, marks, orders
 from waiting import wait_until
 
@@ -265,3 +268,78 @@ def test_connection_that_works_again_begins_to_count_anew(monkeypatch: pytest.Mo
             channel.flush()
 
         assert "control_channel_made_anew" not in [line["event"] for line in logs]
+
+
+@pytest.mark.kafka
+def test_topic_that_is_made_again_while_it_is_read_is_waited_for(kafka: KafkaServer) -> None:
+    """Somebody deletes a control topic and has `topics apply` make it anew: the service pauses, and goes on."""
+    with ExitStack() as stack:
+        settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
+        admin = AdminClient({**kafka.client_settings(), "log_level": 0})
+        speaker, listener = f"a-{uuid4().hex[:8]}", f"b-{uuid4().hex[:8]}"
+        names = [orders(speaker), orders(listener)]
+
+        def make() -> None:
+            for future in admin.create_topics([NewTopic(name, 1) for name in names]).values():
+                future.result(20)
+
+        def say(number: int) -> bool:
+            try:
+                saying.say(order(number))
+                saying.flush()
+            except RetryableError:
+                return False
+            return True
+
+        def hear() -> bool:
+            try:
+                heard.extend(one.message.order_id for one in listening.hear(Order, 0.1))
+            except RetryableError:
+                return False
+            return True
+
+        make()
+        saying = stack.enter_context(KafkaChannel(settings, speaker, "test-speaker", unsigned()))
+        listening = stack.enter_context(KafkaChannel(settings, listener, "test-listener", unsigned()))
+        heard: list[str] = []
+        listening.listen(Order, (speaker,), "beginning")
+        wait_until(lambda: say(1) and say(2))
+        wait_until(lambda: hear() and heard == ["o-1", "o-2"])
+
+        for future in admin.delete_topics(names).values():
+            future.result(20)
+        hear()
+        make()
+        wait_until(lambda: say(3), 30)
+        wait_until(lambda: hear() and heard[-1] == "o-3", 30)
+
+
+@pytest.mark.server
+def test_topic_that_is_missing_from_the_beginning_is_a_mistake() -> None:
+    """A start says which topic is missing; later on the same is waited for, since somebody will set it right."""
+    with ExitStack() as stack, pytest.raises(ConfigurationError, match="nobody"):
+        kafka_wire(stack).channel("b").listen(Order, ("nobody",), "now")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("deed", ["hear", "flush"])
+def test_what_is_wrong_later_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, deed: str) -> None:
+    """A right that is taken, or a password that is replaced, pauses the service; it ends by no message's doing."""
+    with ExitStack() as stack:
+        wire = kafka_wire(stack)
+        channel = wire.channel("b")
+        channel.listen(Order, ("a",), "now")
+        channel.say(order(1))
+        channel.flush()
+
+        def refuse(*_: object, **__: object) -> list[object]:
+            raise ConfigurationError("the topic is closed to this user")
+
+        channel.say(order(2))
+        with monkeypatch.context() as closed:
+            closed.setattr(f"tellonce.kafka.control.{READS if deed == 'hear' else WRITES}", refuse)
+            with pytest.raises(RetryableError, match="closed to this user"):
+                getattr(channel, deed)(*([Order] if deed == "hear" else []))
+
+        wire.say("a", order(3))
+        assert [one.message.order_id for one in hear(channel, Order, 1)] == ["o-3"]

@@ -24,6 +24,7 @@ from reconcile.builders import (
     side,
 )
 from reconcile.memory import Town, statements_of
+from reconcile.running import run_once
 from tellonce.control.channel import Channel
 from tellonce.control.messages import DivergenceEvent, Evidence, Inquiry, RepairRequest
 from tellonce.kafka.channel import KafkaChannel
@@ -83,7 +84,7 @@ def test_once_ends_when_all_is_settled_and_written() -> None:
     wired = broker()
     service = reconciler(wired)
 
-    settled = service.run(Event(), once=True)
+    settled = run_once(service)
 
     assert settled
     (event,) = wired.read(FOUND, DivergenceEvent)
@@ -101,7 +102,7 @@ def test_once_ends_at_its_deadline() -> None:
     wired = broker()
     del wired.sides[FUND]
 
-    settled = reconciler(wired).run(Event(), once=True, deadline_seconds=5)
+    settled = run_once(reconciler(wired), deadline_seconds=5)
 
     assert not settled
     assert wired.of(FOUND) == ()
@@ -112,7 +113,7 @@ def test_stop_ends_the_loop() -> None:
     stop = Event()
     stop.set()
 
-    assert not reconciler(broker()).run(stop)
+    assert not run_once(reconciler(broker()), stop=stop)
 
 
 def test_nothing_is_decided_before_the_topics_are_read() -> None:
@@ -126,9 +127,7 @@ def test_nothing_is_decided_before_the_topics_are_read() -> None:
     channel.batch = 1
     of, ticks = city(fund="flag"), count(1_000_000, 50)
 
-    settled = Reconciler(Core(of, POLICY, new_id=ids()), of, channel, clock_ms=lambda: next(ticks)).run(
-        Event(), once=True
-    )
+    settled = run_once(Reconciler(Core(of, POLICY, new_id=ids()), of, channel, clock_ms=lambda: next(ticks)))
 
     assert settled
     assert wired.asked() == []
@@ -137,17 +136,17 @@ def test_nothing_is_decided_before_the_topics_are_read() -> None:
 def test_absent_broker_is_waited_for() -> None:
     """A broker that is away pauses the service, and what it could not write is written again."""
     calm = broker()
-    reconciler(calm).run(Event(), once=True)
+    run_once(reconciler(calm))
     wired = broker()
     wired.failures = 2
 
     with capture_logs() as logs:
-        settled = reconciler(wired).run(Impatient(), once=True, deadline_seconds=600)
+        settled = run_once(reconciler(wired), stop=Impatient(), deadline_seconds=600)
 
     assert settled
     topics = [spec.name for spec in topics_of(city())]
     assert [len(wired.of(topic)) for topic in topics] == [len(calm.of(topic)) for topic in topics]
-    assert [line["event"] for line in logs].count("reconciler_paused") == 2
+    assert [line["event"] for line in logs].count("service_paused") == 2
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_message_that_is_none_is_skipped(topic: str, message: bytes) -> None:
     wired.put(topic, message)
 
     with capture_logs() as logs:
-        settled = reconciler(wired).run(Event(), once=True)
+        settled = run_once(reconciler(wired))
 
     assert settled
     (line,) = [line for line in logs if line["event"] == "control_message_skipped"]
@@ -180,7 +179,7 @@ def test_department_cannot_speak_for_another() -> None:
     wired.put(attestations(FUND), forged)
 
     with capture_logs() as logs:
-        reconciler(wired).run(Event(), once=True)
+        run_once(reconciler(wired))
 
     assert [line["event"] for line in logs].count("control_message_refused") == 1
     assert wired.of(FOUND) == ()
@@ -193,7 +192,7 @@ def test_forged_answer_is_refused() -> None:
     wired.sides[FUND].answer = lie  # type: ignore[method-assign]  # it answers on its own topic in the authority's name
 
     with capture_logs() as logs:
-        settled = reconciler(wired).run(Event(), once=True, deadline_seconds=5)
+        settled = run_once(reconciler(wired), deadline_seconds=5)
 
     assert not settled
     assert "control_message_refused" in [line["event"] for line in logs]
@@ -202,12 +201,12 @@ def test_forged_answer_is_refused() -> None:
 def test_restart_takes_up_what_the_topic_holds() -> None:
     """A second run knows the divergence, and neither asks nor writes again."""
     first = broker()
-    reconciler(first).run(Event(), once=True)
+    run_once(reconciler(first))
     second = broker()
     for value in first.of(FOUND):
         second.put(FOUND, value)
 
-    settled = reconciler(second).run(Event(), once=True)
+    settled = run_once(reconciler(second))
 
     assert settled
     assert second.asked() == []
@@ -218,11 +217,11 @@ def test_persons_decision_is_heard_while_running() -> None:
     """An acceptance written to the topic takes effect without a restart."""
     wired = broker()
     service = reconciler(wired)
-    service.run(Event(), once=True)
+    run_once(service)
     (event,) = service.divergences
 
     wired.say(OPERATOR, accepted(event, by="Li", reason="closed", decision_id="d-1", now_ms=1))
-    service.run(Event(), once=True)
+    run_once(service)
 
     assert [each.state for each in service.divergences] == [DivergenceState.ACCEPTED]
 
@@ -233,7 +232,7 @@ def test_contradictory_mark_is_logged_as_an_error() -> None:
     wired.put(marks(AUTHORITY), mark(5, HELD))
 
     with capture_logs() as logs:
-        reconciler(wired).run(Event(), once=True, deadline_seconds=5)
+        run_once(reconciler(wired), deadline_seconds=5)
 
     assert ("mark_contradicted", "error") in [(line["event"], line["log_level"]) for line in logs]
 
@@ -241,7 +240,7 @@ def test_contradictory_mark_is_logged_as_an_error() -> None:
 def test_no_log_line_holds_more_than_names_and_numbers() -> None:
     """Logs name divergences by id and streams by name, never a digest, nor a pseudonym at info."""
     with capture_logs() as logs:
-        reconciler(broker(), city(fund="repair")).run(Event(), once=True, deadline_seconds=5)
+        run_once(reconciler(broker(), city(fund="repair")), deadline_seconds=5)
 
     text = " ".join(str(value) for line in logs for value in line.values())
     assert divergence(2).divergence_id in text
@@ -288,7 +287,7 @@ def test_over_a_broker_the_divergence_is_found_repaired_and_resolved() -> None:
 
 def _turn(service: Reconciler, channels: Mapping[str, Channel], sides: dict[str, Side]) -> bool:
     """Lets the service work for a moment, and the sides answer what they are asked."""
-    service.run(Event(), once=True, deadline_seconds=0.3)
+    run_once(service, deadline_seconds=0.3)
     for name, channel in channels.items():
         for heard in channel.hear(Inquiry, 0.05):
             assert heard.message.departments == (name,)

@@ -17,7 +17,9 @@ from tellonce.observability.tables import say, show_json, show_table
 from tellonce.reconcile.status import StreamStatus
 
 if TYPE_CHECKING:
+    from tellonce.cli.monitor import Monitor
     from tellonce.kafka.channel import KafkaChannel
+    from tellonce.reconcile.service import Reconciler
 
 __all__ = ["register"]
 
@@ -45,21 +47,26 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Compare what departments hold with what the authorities say, until stopped."""
-    from tellonce.cli.services import logging_the_unforeseen
+    from tellonce.cli.services import run_service
     from tellonce.cli.wiring import open_reconciler
-    from tellonce.observability.logs import configure_logs
-    from tellonce.running import stop_on_signals
 
     settings = settings_from(env_file)
-    configure_logs(settings.log_form, settings.log_level, service="reconciler")
-    stop = stop_on_signals()
-    with logging_the_unforeseen(), ExitStack() as stack, logging_the_unforeseen():
+    found: list[Reconciler] = []
+
+    def open_service(stack: ExitStack) -> "tuple[Reconciler, Monitor]":
         reconciler, monitor = open_reconciler(settings, stack)
-        stack.enter_context(monitor.served(settings, once=once))
-        settled = reconciler.run(stop, once=once, deadline_seconds=deadline_seconds)
-        statuses, divergences = reconciler.statuses, reconciler.divergences
-    if not once:
-        return
+        if once:
+            reconciler.give_up_after(deadline_seconds)
+        return reconciler, monitor
+
+    run_service(settings, "reconciler", open_service, once=once, at_end=found.append)
+    if once:
+        _tell(found[0], exit_code=exit_code, as_json=as_json)
+
+
+def _tell(reconciler: "Reconciler", *, exit_code: bool, as_json: bool) -> None:
+    """How the streams stand, and what differs."""
+    statuses, divergences, settled = reconciler.statuses, reconciler.divergences, reconciler.settled
     rows = [_row(status) for status in statuses]
     found = [event.model_dump(mode="json") for event in divergences]
     if as_json:

@@ -15,7 +15,6 @@ from tellonce.apply.plan import Reason
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied
 from tellonce.cli.heartbeat import Hearing
-from tellonce.cli.monitor import Monitor
 from tellonce.control.messages import DivergenceEvent, RepairRequest
 from tellonce.model.divergence import DivergenceKind, DivergenceState
 from tellonce.observability import metrics as m
@@ -24,13 +23,13 @@ from tellonce.publish.cycle import Turn
 from tellonce.publish.images import Publication
 from tellonce.publish.relay import Relay
 from tellonce.reconcile.core import Output
-from tellonce.reconcile.service import Reconciler, Watcher
+from tellonce.reconcile.service import Reconciler
 from tellonce.reconcile.status import StreamState, StreamStatus
 from tellonce.storage.database import clock_ms, reading
 from tellonce.storage.state import read_authority_views, read_subscribed_states
 from tellonce.topology import Topology
 
-__all__ = ["ApplierWatch", "ReconcilerLoop", "ReconcilerWatch", "RelayWatch"]
+__all__ = ["ApplierWatch", "ReconcilerWatch", "RelayWatch"]
 
 _log = structlog.get_logger()
 
@@ -222,26 +221,6 @@ class ReconcilerWatch:
 
     def paused(self) -> None:
         """What it knew stays as old as the pause."""
-
-
-class ReconcilerLoop(Watcher):
-    """The reconciler's loop, which tells what it does as it goes."""
-
-    def __init__(self, watch: ReconcilerWatch, monitor: Monitor) -> None:
-        self._watch = watch
-        self._monitor = monitor
-
-    def turned(self, seconds: float) -> None:
-        """A turn took so long."""
-        self._monitor.turned(seconds)
-
-    def paused(self) -> None:
-        """The broker is away, and it waits."""
-        self._monitor.paused()
-
-    def wrote(self, outputs: Sequence[Output]) -> None:
-        """It has decided to write these messages."""
-        self._watch.wrote(outputs)
 
 
 def _seconds(at_ms: int | None) -> float | None:

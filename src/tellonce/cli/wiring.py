@@ -21,7 +21,7 @@ from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.cli.monitor import Monitor, make_monitor
 from tellonce.cli.ports import bury, read_log_ends
 from tellonce.cli.settings import Settings
-from tellonce.cli.watching import ApplierWatch, ReconcilerLoop, ReconcilerWatch, RelayWatch
+from tellonce.cli.watching import ApplierWatch, ReconcilerWatch, RelayWatch
 from tellonce.control.signing import Signatures
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, refuse
@@ -388,7 +388,7 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     channel = stack.enter_context(KafkaChannel(settings.kafka, RECONCILER, RECONCILER, signatures))
     watch = ReconcilerWatch(meters, topology, Hearing(meters, topology, channel))
     monitor = make_monitor(settings, Service.RECONCILER, RECONCILER_DEPARTMENT, "", meters, watch, signatures, stack)
-    reconciler = watch.reconciler = Reconciler(core, topology, channel, watcher=ReconcilerLoop(watch, monitor))
+    reconciler = watch.reconciler = Reconciler(core, topology, channel, on_written=watch.wrote)
     monitor.is_ready = lambda: reconciler.is_loaded
     monitor.refused = lambda: channel.refused
     return reconciler, monitor

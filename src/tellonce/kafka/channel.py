@@ -14,7 +14,7 @@ from tellonce.control.routes import Outgoing, outgoing, topics_heard
 from tellonce.control.signing import Signatures
 from tellonce.kafka.control import ControlReader, ControlWriter
 from tellonce.kafka.settings import KafkaSettings
-from tellonce.model.errors import RetryableError
+from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.model.position import HEADER_NAME
 
 __all__ = ["KafkaChannel"]
@@ -42,6 +42,7 @@ class _Client(Generic[C]):
         self._make = make
         self._client: C | None = None
         self._failures = 0
+        self._has_worked = False
 
     @property
     def made(self) -> C | None:
@@ -52,20 +53,33 @@ class _Client(Generic[C]):
         """Does something with the connection; only what `shows_life` ends the count of failures.
 
         A poll that brings nothing and a message that only waits to be sent succeed with a dead broker, too.
+
+        Raises:
+            RetryableError: the broker is away; or what was right when the service began is so no more, as where a topic
+                is made again or a password replaced, which somebody will set right.
+            ConfigurationError: it is wrong from the beginning.
         """
         try:
             if self._client is None:
                 self._client = self._make()
             done = deed(self._client)
         except RetryableError:
-            self._failures += 1
-            if self._failures % _FAILURES_IN_A_ROW == 0:
-                _log.info("control_channel_made_anew", client_id=self._name, failures=self._failures)
-                self.drop()
+            self._note_failure()
             raise
+        except ConfigurationError as error:
+            if not self._has_worked:
+                raise
+            self._note_failure()
+            raise RetryableError(str(error), **error.facts) from error
         if shows_life(done):
-            self._failures = 0
+            self._failures, self._has_worked = 0, True
         return done
+
+    def _note_failure(self) -> None:
+        self._failures += 1
+        if self._failures % _FAILURES_IN_A_ROW == 0:
+            _log.info("control_channel_made_anew", client_id=self._name, failures=self._failures)
+            self.drop()
 
     def drop(self) -> None:
         """Closes the connection; the next use makes another."""

@@ -3,24 +3,22 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from threading import Event
 from typing import Any, assert_never
 
 import structlog
 
 from tellonce.control.channel import Channel, Heard
 from tellonce.control.messages import Answer, Attestation, DivergenceEvent, Mark, Order, RepairRequest
-from tellonce.model.errors import InvariantError, RetryableError
+from tellonce.model.errors import InvariantError
 from tellonce.observability.messages import message_by_itself
 from tellonce.reconcile.core import Core, Output, Taken
 from tellonce.reconcile.status import StreamStatus
 from tellonce.topology import Topology
 from tellonce.topology.topics import OPERATOR, RECONCILER, publishers, subscribers
 
-__all__ = ["Reconciler", "Watcher", "epoch_ms"]
+__all__ = ["Reconciler", "epoch_ms"]
 
 _WAIT_SECONDS = 0.2
-_PAUSE_SECONDS = 1.0
 # So many batches are read before the core decides, so that it decides on what is newest and still writes under load.
 _BATCHES_AT_ONCE = 20
 
@@ -32,21 +30,8 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Watcher:
-    """What is told of the reconciler's work; this one makes nothing of it."""
-
-    def turned(self, seconds: float) -> None:
-        """A turn took so long."""
-
-    def paused(self) -> None:
-        """The broker is away, and it waits."""
-
-    def wrote(self, outputs: Sequence[Output]) -> None:
-        """It has decided to write these messages."""
-
-
 class Reconciler:
-    """Follows every subscribed stream until stopped, or until all is settled. Not thread-safe, but for `statuses`."""
+    """Follows every subscribed stream, turn after turn. Not thread-safe, but for `statuses`."""
 
     def __init__(
         self,
@@ -54,12 +39,12 @@ class Reconciler:
         topology: Topology,
         channel: Channel,
         *,
-        watcher: Watcher | None = None,
+        on_written: Callable[[Sequence[Output]], None] = lambda _outputs: None,
         clock_ms: Callable[[], int] = epoch_ms,
     ) -> None:
         self._core = core
         self._channel = channel
-        self._watcher = watcher or Watcher()
+        self._on_written = on_written
         self._clock_ms = clock_ms
         self._topology = topology
         self._is_listening = False
@@ -67,6 +52,7 @@ class Reconciler:
         self._unwritten: deque[Output] = deque()
         self._statuses: tuple[StreamStatus, ...] = ()
         self._is_loaded = False
+        self._gives_up_at_ms: int | None = None
 
     @property
     def statuses(self) -> tuple[StreamStatus, ...]:
@@ -80,33 +66,38 @@ class Reconciler:
 
     @property
     def divergences(self) -> tuple[DivergenceEvent, ...]:
-        """The divergences that are not resolved; to be asked by its own thread, or when `run` has returned."""
+        """The divergences that are not resolved; to be asked by its own thread."""
         return self._core.divergences()
 
-    def run(self, stop: Event, *, once: bool = False, deadline_seconds: float = 60.0) -> bool:
-        """Works until `stop` is set; with `once`, until all is settled or the deadline has passed.
+    @property
+    def settled(self) -> bool:
+        """Whether every stream that has a mark was compared at its newest, and nothing is left to ask, decide or write.
 
-        Settled means that every stream that has a mark was compared at its newest, no inquiry is outstanding and
-        nothing is undecided; whether they are equal is for `statuses` to say. Gives whether all was settled at the end.
-        While the broker is away it waits, and goes on where it was.
+        Whether they are equal is for `statuses` to say.
         """
-        deadline_ms = self._clock_ms() + int(deadline_seconds * 1000)
-        _log.info("reconciler_started", once=once)
-        while not stop.is_set() and not (once and self._clock_ms() >= deadline_ms):
-            started = time.perf_counter()
-            try:
-                is_quiet = self._turn()
-            except RetryableError as error:
-                _log.warning("reconciler_paused", reason=str(error), **error.facts)
-                self._watcher.paused()
-                stop.wait(_PAUSE_SECONDS)
-                continue
-            self._watcher.turned(time.perf_counter() - started)
-            if is_quiet and once and self._core.is_settled:
-                break
-        settled = self._is_loaded and not self._unwritten and self._core.is_settled
-        _log.info("reconciler_stopped", settled=settled, divergences=len(self._core.divergences()))
-        return settled
+        return self._is_loaded and not self._unwritten and self._core.is_settled
+
+    def give_up_after(self, seconds: float) -> None:
+        """Is done after so long, settled or not."""
+        self._gives_up_at_ms = self._clock_ms() + int(seconds * 1000)
+
+    def turn(self) -> bool:
+        """Reads, decides and writes once; tells whether there was anything to read, to decide or to write.
+
+        Raises:
+            RetryableError: the broker is away; what could not be written is written again.
+        """
+        return not self._gave_up() and not self._turn()
+
+    def is_done(self) -> bool:
+        """Tells whether all is settled, or it was to give up by now."""
+        return self.settled or self._gave_up()
+
+    def pause(self) -> None:
+        """Keeps all that it knows: the topics hold the rest."""
+
+    def _gave_up(self) -> bool:
+        return self._gives_up_at_ms is not None and self._clock_ms() >= self._gives_up_at_ms
 
     def _turn(self) -> bool:
         """Reads, decides and writes once; tells whether nothing was left to read, to decide or to write."""
@@ -117,7 +108,7 @@ class Reconciler:
         outputs = self._core.advance(self._clock_ms())
         self._unwritten.extend(outputs)
         self._tell(outputs)
-        self._watcher.wrote(outputs)
+        self._on_written(outputs)
         self._statuses = self._core.statuses()
         self._write()
         return was_quiet and not outputs
