@@ -14,6 +14,7 @@ from tellonce.cli import (
     reconcile_commands,
     status_command,
     tail_command,
+    trace_command,
 )
 from tellonce.model.errors import TellonceError
 from tellonce.observability.tables import say
@@ -35,6 +36,7 @@ for commands in (
     status_command,
     doctor_command,
     tail_command,
+    trace_command,
     evidence_command,
     demo_commands,
 ):

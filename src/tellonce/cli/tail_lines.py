@@ -15,7 +15,7 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.model.change import Operation, Value
 from tellonce.model.errors import TellonceError
 
-__all__ = ["Line", "Received", "line_of_control", "line_of_event", "masked", "render_json", "render_text"]
+__all__ = ["Line", "Received", "instant", "line_of_control", "line_of_event", "masked", "render_json", "render_text"]
 
 _SHORT, _MIDDLE = 8, 32
 _LONGEST_KEY = 64
@@ -120,7 +120,7 @@ def render_json(line: Line) -> str:
     """Gives the line as one JSON object in ASCII, which no terminal takes for more than text."""
     document = {
         "format": 1,
-        "at": _instant(line.at_ms),
+        "at": instant(line.at_ms),
         "partition": line.partition,
         "offset": line.offset,
         "what": line.what,
@@ -132,7 +132,7 @@ def render_json(line: Line) -> str:
 
 def render_text(line: Line) -> str:
     """Gives the line for a person; what could steer a terminal is shown by its number."""
-    parts = [_instant(line.at_ms), f"{line.partition}:{line.offset}", line.what]
+    parts = [instant(line.at_ms), f"{line.partition}:{line.offset}", line.what]
     parts += [f"{name}={_shown(fact)}" for name, fact in (*line.facts.items(), *(line.fields or {}).items())]
     return _safe(" ".join(parts))
 
@@ -180,7 +180,8 @@ def _safe(text: str) -> str:
     return "".join(f"\\u{ord(one):04x}" if unicodedata.category(one) in _UNSAFE else one for one in text)
 
 
-def _instant(at_ms: int) -> str:
+def instant(at_ms: int) -> str:
+    """Gives a time in epoch milliseconds as text, in UTC; one that no calendar has stays a number."""
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

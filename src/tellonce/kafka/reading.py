@@ -72,12 +72,15 @@ def first_and_end_offsets(reader: Consumer, topic: str, partition: int, timeout_
         time.sleep(_LEADER_PAUSE_SECONDS)
 
 
-def _watermarks(reader: Consumer, topic: str, timeout_seconds: float) -> dict[int, tuple[int, int]]:
+def _watermarks(
+    reader: Consumer, topic: str, timeout_seconds: float, only_partition: int | None = None
+) -> dict[int, tuple[int, int]]:
     deadline = time.monotonic() + timeout_seconds
     count = partition_count(reader, topic, timeout_seconds)
     return {
         partition: first_and_end_offsets(reader, topic, partition, max(deadline - time.monotonic(), _SHORTEST_SECONDS))
         for partition in range(count)
+        if only_partition in (None, partition)
     }
 
 
@@ -185,8 +188,9 @@ def read_to_end(
     client_id: str = "tellonce-read",
     group_id: str | None = None,
     longest_silence_seconds: float = 10.0,
+    only_partition: int | None = None,
 ) -> Iterator[Message]:
-    """Yields every message that a topic holds, from the first to the high watermark read at the start, then ends.
+    """Yields every message that a topic, or one of its partitions, holds up to the high watermark read at the start.
 
     Ordered within each partition only; tombstones are among them. Gaps of compaction and a compacted end are passed.
     Messages written meanwhile are left out, so it ends also on a busy topic. `group_id` is as in `clients.make_reader`.
@@ -197,7 +201,7 @@ def read_to_end(
     """
     reader = make_reader(settings, client_id, group_id=group_id)
     try:
-        marks = _watermarks(reader, topic, longest_silence_seconds)
+        marks = _watermarks(reader, topic, longest_silence_seconds, only_partition)
         # The first offset is named, not OFFSET_BEGINNING: what retention removes now must not move the start.
         open_ends = {partition: end for partition, (first, end) in marks.items() if end > first}
         reader.assign([TopicPartition(topic, partition, marks[partition][0]) for partition in open_ends])

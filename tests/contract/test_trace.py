@@ -1,0 +1,186 @@
+"""`tellonce trace` tells where a record's newest change is and where it stops, from topics alone or with a database."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from contract.city import City
+from contract.forms import id_number
+from tellonce.cli.main import app
+from tellonce.kafka.reading import read_to_end
+from tellonce.topology import load_topology, topics_of
+
+TOO_LONG = "Canary" + "N" * 30
+
+
+class Trace:
+    """The command's answer."""
+
+    def __init__(self, text: str, code: int) -> None:
+        self.text, self.code = text, code
+        self.document: dict[str, Any] = json.loads(text)
+        self.hops = {(each["hop"], each["department"]): each for each in self.document["hops"]}
+        self.missing = self.document["missing"]
+
+    def stands(self, city: City) -> dict[str, str]:
+        """How each department stands, by its short name."""
+        names = {name: name.partition("-")[0] for name in city.departments}
+        return {f"{hop} {names[department]}": each["stands"] for (hop, department), each in self.hops.items()}
+
+
+Ask = Callable[..., Trace]
+
+
+@pytest.fixture
+def ask(city: City, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Asks by pseudonym with the topology alone, or on a department's host by the identifier."""
+
+    def asked(serial: int, department: str | None = None) -> Trace:
+        settings = city.settings(department or city.names.registry)
+        given: dict[str, object] = {
+            "topology": settings.topology,
+            "kafka__bootstrap_servers": settings.kafka.bootstrap_servers,
+            "kafka__group_protocol": settings.kafka.group_protocol,
+        }
+        options = ["--pseudonym", city.pseudonym(serial)]
+        if department is not None:
+            given |= {name: getattr(settings, name) for name in ("schemas", "producers", "consumers", "keys")}
+            given["database_url"] = city.urls[department]
+            options = ["--department", department, "--identifier-from-stdin"]
+        with monkeypatch.context() as patch:
+            for name, value in given.items():
+                patch.setenv(f"TELLONCE_{name.upper()}", str(value))
+            command = ["trace", city.names.record_type, "--json", "--exit-code", "--timeout", "30", *options]
+            result = CliRunner().invoke(app, command, input=f"{serial}\n")
+        # The command's logs go to a standard error that is closed now.
+        structlog.reset_defaults()
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return Trace(result.stdout, result.exit_code)
+
+    return asked
+
+
+def test_record_that_all_have_applied(city: City, ask: Ask) -> None:
+    """Every hop has passed, and the numbers are those of the log; seals are checked where the keys are."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+    (logged,) = [one for one in city.log() if one.key == city.pseudonym(1)]
+
+    anywhere, at_registry, at_clinic = ask(1), ask(1, city.names.registry), ask(1, city.names.clinic)
+
+    passed = {"topic of registry": "passed", "subscriber fund": "passed", "subscriber clinic": "passed"}
+    assert anywhere.stands(city) == at_clinic.stands(city) == passed
+    assert at_registry.stands(city) == {"authority registry": "passed", **passed}
+    assert {(each.code, each.missing) for each in (anywhere, at_registry, at_clinic)} == {(0, None)}
+    hop = anywhere.hops["topic of", city.names.registry]
+    assert (hop["partition"], hop["offset"]) == (logged.partition, logged.offset)
+    header = logged.header
+    assert [hop[name] for name in ("epoch", "version", "sequence", "settled")] == [
+        header.epoch,
+        header.version,
+        header.sequence,
+        header.settled,
+    ]
+    seals = [each.hops["topic of", city.names.registry]["seal"] for each in (anywhere, at_clinic)]
+    assert seals == ["no key here", "checked"]
+    assert at_clinic.hops["subscriber", city.names.clinic]["says"] == "held"
+
+
+def test_applier_that_is_stopped(city: City, ask: Ask) -> None:
+    """The department that has not applied the change is the first missing link, here and on its own host."""
+    city.add(1, 2)
+    city.begin_epoch()
+    city.run()
+    city.rename(1, "Wang Other")
+    city.publish()
+    city.apply(city.names.fund)
+
+    anywhere, at_clinic = ask(1), ask(1, city.names.clinic)
+
+    assert anywhere.stands(city)["subscriber fund"] == "passed"
+    for each, todo in ((anywhere, "tellonce status"), (at_clinic, f"tellonce consume {city.names.clinic}")):
+        assert (each.missing["department"], each.missing["stands"]) == (city.names.clinic, "missing")
+        assert (each.missing["todo"], each.code) == (todo, 1)
+    assert ask(2, city.names.clinic).missing is None
+
+
+def test_record_that_is_parked(city: City, ask: Ask) -> None:
+    """On the department's host its reason is told; elsewhere who differs is known once the reconciler names it."""
+    fund = city.names.fund
+    city.add(1, name=TOO_LONG)
+    city.open_account(id_number(1))
+    city.begin_epoch()
+    city.run()
+
+    before, at_fund = ask(1), ask(1, fund)
+    city.reconcile()
+    after = ask(1)
+
+    todo = f"tellonce parked list --view {city.names.view}"
+    assert (at_fund.missing["department"], at_fund.missing["stands"], at_fund.missing["todo"]) == (
+        fund,
+        "missing",
+        todo,
+    )
+    assert "cannot_hold" in at_fund.missing["says"]
+    assert (before.missing["department"], before.missing["stands"], before.missing["todo"]) == (fund, "unknown", todo)
+    assert (after.missing["department"], after.missing["stands"], after.missing["todo"]) == (fund, "differs", todo)
+    assert (at_fund.code, before.code, after.code) == (1, 1, 6)
+    assert not [each for each in (before, at_fund, after) if "Canary" in each.text or id_number(1) in each.text]
+
+
+def test_change_that_was_never_published(city: City, ask: Ask) -> None:
+    """The authority's hop says whether an epoch, the relay or the record itself is what keeps it back."""
+    registry = city.names.registry
+    city.add(1)
+    no_epoch = ask(1, registry)
+    city.begin_epoch()
+    waits = ask(1, registry)
+    city.run()
+    insert = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (71077, '1', NULL, '1970-01-01')"
+    city.execute(registry, insert)
+    city.publish()
+
+    unpublished, elsewhere = ask(71077, registry), ask(71077)
+
+    assert no_epoch.missing["todo"] == f"tellonce snapshot {registry}"
+    assert waits.missing["todo"] == f"tellonce relay {registry}"
+    assert unpublished.missing["todo"] == f"tellonce unpublished {registry}"
+    assert {each.missing["hop"] for each in (no_epoch, waits, unpublished)} == {"authority"}
+    assert (elsewhere.missing["hop"], elsewhere.missing["department"]) == ("topic of", registry)
+    assert "71077" not in unpublished.text
+
+
+def test_record_that_nobody_knows(city: City, ask: Ask) -> None:
+    """A key that no row has is told as such, and never as applied."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+
+    at_registry, anywhere = ask(404, city.names.registry), ask(404)
+
+    assert "no" in at_registry.missing["says"]
+    assert (at_registry.missing["hop"], anywhere.missing["hop"]) == ("authority", "topic of")
+    assert "passed" not in {*anywhere.stands(city).values(), *at_registry.stands(city).values()}
+
+
+def test_trace_writes_nothing(city: City, ask: Ask) -> None:
+    """No topic is longer after it was asked."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+    topology = load_topology(city.settings(city.names.registry).topology)
+
+    def lengths() -> list[int]:
+        return [len(list(read_to_end(city.kafka, spec.name))) for spec in topics_of(topology)]
+
+    before = lengths()
+    ask(1)
+    ask(1, city.names.clinic)
+
+    assert lengths() == before
