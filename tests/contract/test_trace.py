@@ -39,7 +39,7 @@ Ask = Callable[..., Trace]
 def ask(city: City, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Asks by pseudonym with the topology alone, or on a department's host by the identifier."""
 
-    def asked(serial: int, department: str | None = None) -> Trace:
+    def asked(serial: int, department: str | None = None, identifier: str | None = None) -> Trace:
         settings = city.settings(department or city.names.registry)
         given: dict[str, object] = {
             "topology": settings.topology,
@@ -55,7 +55,7 @@ def ask(city: City, monkeypatch: pytest.MonkeyPatch) -> Ask:
             for name, value in given.items():
                 patch.setenv(f"TELLONCE_{name.upper()}", str(value))
             command = ["trace", city.names.record_type, "--json", "--exit-code", "--timeout", "30", *options]
-            result = CliRunner().invoke(app, command, input=f"{serial}\n")
+            result = CliRunner().invoke(app, command, input=f"{identifier or serial}\n")
         # The command's logs go to a standard error that is closed now.
         structlog.reset_defaults()
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -163,9 +163,12 @@ def test_record_that_nobody_knows(city: City, ask: Ask) -> None:
     city.run()
 
     at_registry, anywhere = ask(404, city.names.registry), ask(404)
+    no_number = ask(0, city.names.registry, "canary-person")
 
     assert "no" in at_registry.missing["says"]
     assert (at_registry.missing["hop"], anywhere.missing["hop"]) == ("authority", "topic of")
+    assert no_number.missing["says"] == at_registry.missing["says"]
+    assert "canary" not in no_number.text
     assert "passed" not in {*anywhere.stands(city).values(), *at_registry.stands(city).values()}
 
 
