@@ -142,9 +142,10 @@ class _Tracer:
         from tellonce.cli.wiring import authority_of, load_contract
         from tellonce.storage.database import reading
 
-        if self._engine is None or self._department != self._topology.record_type(record_type).authority:
+        name = self._topology.record_type(record_type).authority
+        if self._engine is None or self._department != name:
             return None, identifier
-        authority = authority_of(self._settings, load_contract(self._settings), self._department, self._engine)
+        authority = authority_of(self._settings, load_contract(self._settings), name, self._engine)
         if identifier is not None or pseudonym is None:
             return authority, identifier
         with reading(self._engine) as connection:
