@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from contract.city import City
 from contract.forms import id_number
 from tellonce.cli.main import app
 from tellonce.kafka.reading import read_to_end
+from tellonce.model.errors import ConfigurationError
+from tellonce.model.position import render_header
 from tellonce.topology import load_topology, topics_of
 
 TOO_LONG = "Canary" + "N" * 30
@@ -187,3 +190,35 @@ def test_trace_writes_nothing(city: City, ask: Ask) -> None:
     ask(1, city.names.clinic)
 
     assert lengths() == before
+
+
+def test_forged_event_is_no_change(city: City, ask: Ask) -> None:
+    """Where the view's key is, a message without the authority's seal is counted, and not taken for the newest."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+    (logged,) = [one for one in city.log() if one.key == city.pseudonym(1)]
+    forged = replace(logged.header, sequence=logged.header.sequence + 50, version=9)
+    city.send_again(replace(logged, sealed=render_header(forged, "0" * 32)))
+
+    with_key, without = (ask(1, *host).hops["topic of", city.names.registry] for host in ([city.names.clinic], []))
+
+    assert (with_key["version"], with_key["seal"]) == (logged.header.version, "checked")
+    assert "1 messages without" in with_key["says"]
+    assert (without["version"], without["seal"]) == (9, "no key here")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--pseudonym", "canary"], ["--identifier-from-stdin"], [], ["--pseudonym", "0" * 32, "--identifier-from-stdin"]],
+)
+def test_wrong_options_are_refused_and_not_repeated(
+    city: City, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be an identifier that was mistaken for a pseudonym is in no message."""
+    monkeypatch.setenv("TELLONCE_TOPOLOGY", str(city.settings(city.names.registry).topology))
+
+    result = CliRunner().invoke(app, ["trace", city.names.record_type, *options], input="canary\n")
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "canary" not in f"{result.output} {result.exception}"

@@ -233,16 +233,24 @@ def _show(record_type: str, hops: "Sequence[Hop]", missing: "Hop | None", line: 
         document = {"format": 1, "record_type": record_type, "hops": rows, "missing": first, "conclusion": line}
         show_json(document)
         return
+    for view, pseudonym in dict.fromkeys((hop.view, hop.pseudonym) for hop in hops):
+        shown = [_row(hop) for hop in hops if (hop.view, hop.pseudonym) == (view, pseudonym)]
+        show_table(f"{pseudonym} in {view}", shown, empty="")
+    print(line)
+
+
+def _row(hop: "Hop") -> dict[str, object]:
     from tellonce.cli.tail_lines import instant
 
-    hidden = {"pseudonym", "todo"}
-    shown = [
-        {
-            name: instant(value) if name == "at_ms" and value else value
-            for name, value in row.items()
-            if name not in hidden
-        }
-        for row in rows
-    ]
-    show_table("Hops", shown, empty="the record type has no view")
-    print(line)
+    return {
+        "hop": f"{hop.hop} {hop.department}",
+        "stands": hop.stands,
+        "place": f"{hop.partition}:{'' if hop.offset is None else hop.offset}",
+        "epoch": hop.epoch,
+        "version": hop.version,
+        "sequence": hop.sequence,
+        "settled": hop.settled,
+        "time": hop.at_ms and instant(hop.at_ms),
+        "seal": hop.seal,
+        "says": hop.says,
+    }

@@ -244,7 +244,9 @@ def _at_authority(record: Record, origin: Origin) -> Iterator[_Verdict]:
 
 def _topic_hop(record: Record) -> Hop:
     newest, log = record.log.newest, record.log
-    verdict = next(_in_topic(record), _Verdict(stands=Passage.PASSED, says="the newest event is in the topic"))
+    refused = f"; {log.refused} messages without the authority's seal are left out" if log.refused else ""
+    passed = _Verdict(stands=Passage.PASSED, says=f"the newest event is in the topic{refused}")
+    verdict = next(_in_topic(record), passed)
     return replace(
         _hop(record, "topic of", record.authority, verdict),
         epoch=newest.epoch if newest else None,
