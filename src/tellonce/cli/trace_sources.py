@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from tellonce.cli.settings import Settings
 from tellonce.cli.tracing import Difference, Event, Ledger, Log, Origin, Seal, Statement
 from tellonce.cli.wiring import Authority, signatures_of
+from tellonce.control.channel import Heard
 from tellonce.control.messages import Attestation, DivergenceEvent, M
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.connection import check_connection
@@ -23,7 +24,7 @@ from tellonce.model.seal import StreamSeal
 from tellonce.publish.images import Publication
 from tellonce.publish.streams import PublishedView, load_published, load_streams
 from tellonce.publish.unpublished import list_unpublished
-from tellonce.reconcile.reading import read_divergences
+from tellonce.reconcile.reading import newest_divergences
 from tellonce.storage.database import reading
 from tellonce.storage.outbox_table import outbox_table
 from tellonce.storage.tables import own_tables
@@ -118,34 +119,33 @@ class Spoken:
 def hear_departments(
     settings: Settings, topology: Topology, departments: Sequence[str], remaining: Callable[[], float]
 ) -> Spoken:
-    """Gives what has been said of and by these departments, as far as this user may read it.
+    """Gives what has been said of and by these departments, as far as this user may read it and time allows.
 
     Raises:
-        RetryableError: the broker is away, or the divergences were not read to their end in time.
+        RetryableError: the broker is away.
     """
     signatures = signatures_of(settings, topology, OPERATOR, speaks=False)
 
-    def listen(shape: type[M], channel: KafkaChannel) -> tuple[list[M], bool]:
-        channel.listen(shape, departments, "beginning")
-        heard: list[M] = []
-        while not channel.has_caught_up and remaining() > 0:
-            heard += [one.message for one in channel.hear(shape, _WAIT_SECONDS)]
-        return heard, channel.has_caught_up
-
-    def stated() -> tuple[list[Attestation], bool]:
+    def listen(shape: type[M], speakers: Sequence[str]) -> tuple[list[Heard[M]], bool]:
         with KafkaChannel(settings.kafka, OPERATOR, CLIENT_ID, signatures) as channel:
-            return listen(Attestation, channel)
+            channel.listen(shape, speakers, "beginning")
+            heard: list[Heard[M]] = []
+            while not channel.has_caught_up and remaining() > 0:
+                heard += channel.hear(shape, _WAIT_SECONDS)
+            return heard, channel.has_caught_up
 
-    def differing() -> Sequence[DivergenceEvent]:
-        with KafkaChannel(settings.kafka, OPERATOR, CLIENT_ID, signatures) as channel:
-            return read_divergences(channel, deadline_seconds=max(remaining(), 1.0))
-
-    said, trouble = _allowed(settings, [attestations(name) for name in departments], stated)
-    known, closed = _allowed(settings, [divergences(RECONCILER), divergences(OPERATOR)], differing)
-    if said is not None and not said[1]:
-        trouble = "its statements were not read to their end in time; --timeout gives longer"
-    newest = {(each.department, each.view, each.partition): each for each in (said[0] if said else ())}
-    return Spoken(attestations=newest, divergences=known or (), trouble=trouble or closed)
+    deciders = (RECONCILER, OPERATOR)
+    topics = [attestations(name) for name in departments], [divergences(name) for name in deciders]
+    stated, closed = _allowed(settings, topics[0], lambda: listen(Attestation, departments))
+    known, locked = _allowed(settings, topics[1], lambda: listen(DivergenceEvent, deciders))
+    late = "its statements, or the divergences, were not read to their end in time; --timeout gives longer"
+    is_late = not all(is_complete for _, is_complete in (each for each in (stated, known) if each))
+    said = [one.message for one in (stated[0] if stated else ())]
+    return Spoken(
+        attestations={(each.department, each.view, each.partition): each for each in said},
+        divergences=newest_divergences(known[0] if known else ()),
+        trouble=closed or locked or (late if is_late else None),
+    )
 
 
 def key_at_authority(connection: Connection, views: Sequence[PublishedView], pseudonym: str) -> str | None:
