@@ -1,7 +1,7 @@
 """`tellonce trace` tells where a record's newest change is and where it stops, from topics alone or with a database."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +206,30 @@ def test_forged_event_is_no_change(city: City, ask: Ask) -> None:
     assert (with_key["version"], with_key["seal"]) == (logged.header.version, "checked")
     assert "1 messages without" in with_key["says"]
     assert (without["version"], without["seal"]) == (9, "no key here")
+
+
+def test_topic_that_may_not_be_read_is_unknown(city: City, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hop whose topic is closed to this user is never taken as passed, and the others are told all the same."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+
+    def closed(_settings: object, *, reads: Sequence[str], client_id: str) -> None:
+        if city.topic in reads:
+            msg = f"{client_id} may not read it"
+            raise ConfigurationError(msg)
+
+    monkeypatch.setattr("tellonce.cli.trace_sources.check_connection", closed)
+    anywhere, at_registry = ask(1), ask(1, city.names.registry)
+
+    assert set(anywhere.stands(city).values()) == {"unknown"}
+    assert "may not read" in anywhere.missing["says"]
+    assert at_registry.stands(city) == {
+        "authority registry": "passed",
+        "topic of registry": "unknown",
+        "subscriber fund": "passed",
+        "subscriber clinic": "passed",
+    }
 
 
 @pytest.mark.parametrize(
