@@ -1,5 +1,7 @@
 """The control topics in memory, with sides that answer inquiries at once and a broker that may be away."""
 
+from dataclasses import replace
+
 from pydantic import BaseModel
 
 from reconcile.builders import AUTHORITY, FUND, HEALTH, Side, attestation, mark
@@ -36,6 +38,12 @@ class Town(MemoryTopics):
     def read(self, topic: str, shape: type[M]) -> list[M]:
         """What a topic holds."""
         return [decode_message(shape, value) for value in self.of(topic)]
+
+    def drop_values(self) -> None:
+        """Forgets what every topic holds, but not how much it was."""
+        for messages in self._messages.values():
+            if messages:
+                messages[:] = [replace(messages[-1], key=None, value=None)] * len(messages)
 
     def asked(self) -> list[Inquiry]:
         """Every question that a department was asked."""
