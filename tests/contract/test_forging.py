@@ -7,7 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from contract.city import City, Logged
+from contract.forms import id_number
 from tellonce.kafka.clients import make_producer
+from tellonce.kafka.group import GroupReader, Partition, ReadMessage
 from tellonce.kafka.reading import read_to_end
 from tellonce.model.position import HEADER_NAME
 from tellonce.model.seal import StreamSeal
@@ -105,6 +107,54 @@ def test_replayed_event_changes_no_row(city: City) -> None:
 
     assert list(city.patients().values()) == ["Li Na"]
     assert city.outcomes(city.names.clinic)["superseded"] == 1
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[ReadMessage]], list[ReadMessage]]) -> None:
+    """From now on the broker gives subscribers what `change` makes of the messages of a partition."""
+    honest = GroupReader.poll
+
+    def poll(reader: GroupReader) -> dict[Partition, list[ReadMessage]]:
+        return {place: change(messages) for place, messages in honest(reader).items()}
+
+    monkeypatch.setattr(GroupReader, "poll", poll)
+
+
+def test_withheld_event_is_named(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose change a broker keeps from subscribers differs by the next mark behind it."""
+    serials = range(1, 9)
+    city.add(*serials)
+    city.begin_epoch()
+    city.run()
+    for serial in serials:
+        city.rename(serial, "Li Na")
+    withheld = city.pseudonym(2).encode()
+    serve(monkeypatch, lambda messages: [one for one in messages if one.key != withheld])
+
+    city.run()
+    reconciled = city.reconcile()
+
+    assert {(one.pseudonym, one.kind.value) for one in reconciled.divergences} == {(city.pseudonym(2), "stale")}
+    assert city.patients() == {id_number(serial): "Wang Fang" if serial == 2 else "Li Na" for serial in serials}
+
+
+def test_reordered_events_leave_the_newest_rows(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that turns the order of what it serves around makes no row older, and nothing is proved by it."""
+    serials = range(1, 9)
+    city.add(*serials)
+    city.begin_epoch()
+    for name in ("Li Na", "Li Nan"):
+        city.publish()
+        for serial in serials:
+            city.rename(serial, name)
+    city.publish()
+    serve(monkeypatch, lambda messages: messages[::-1])
+
+    city.apply()
+    reconciled = city.reconcile(deadline_seconds=4)
+
+    assert set(city.patients().values()) == {"Li Nan"}
+    assert reconciled.states(city.names.clinic) == {"unknown"}
+    assert reconciled.divergences == []
 
 
 def test_appended_event_does_not_stop_the_stream_of_the_authority(city: City) -> None:

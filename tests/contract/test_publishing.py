@@ -1,16 +1,20 @@
 """Guarantee 1: a committed change is published, a rolled-back one never is; and what is staged is sent as staged."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
+from structlog.testing import capture_logs
 
 from contract.city import City, drive
 from tellonce.model.change import Operation
 from tellonce.publish.relay import Relay
 from tellonce.publish.staged import marker_key
+from tellonce.storage.database import writing
+from tellonce.storage.tables import own_tables
 
 
 class Crash(Exception):  # noqa: N818 - it stands for the process's end, not for an error that anybody handles
@@ -110,6 +114,30 @@ def test_nothing_stays_staged_after_a_crash_and_a_restart(city: City, monkeypatc
     city.publish()
 
     assert city.own_rows(city.names.registry, "staged") == []
+
+
+def test_stream_of_an_earlier_format_waits_for_a_new_epoch(city: City) -> None:
+    """After an update that changed what stands on the wire nothing is appended to the old events; a resync mends it."""
+    city.begin_epoch()
+    city.add(1)
+    city.publish()
+    (settings, *_) = {row["settings"] for row in city.own_rows(city.names.registry, "stream")}
+    earlier = json.dumps({name: value for name, value in json.loads(settings).items() if name != "format"})
+    with writing(city.engines[city.names.registry]) as connection:
+        connection.execute(update(own_tables(connection.dialect.name).stream).values(settings=earlier))
+    before = city.names_in_log()
+    city.add(2, name="Li Na")
+
+    with capture_logs() as logs:
+        city.publish()
+
+    assert city.names_in_log() == before
+    told = [line for line in logs if line["event"] == "stream_stopped"]
+    assert told
+    assert all("`tellonce resync person" in line["why"] for line in told)
+    city.begin_epoch()
+    city.publish()
+    assert city.names_in_log()[-2:] in (["Wang Fang", "Li Na"], ["Li Na", "Wang Fang"])
 
 
 def test_sequences_are_dense(city: City) -> None:

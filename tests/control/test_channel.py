@@ -9,8 +9,21 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from control.samples import MESSAGES
-from tellonce.control.channel import Channel, Heard
-from tellonce.control.messages import Inquiry, M, Mark, Message, Order, encode_message
+from reconcile.builders import city
+from tellonce.control.channel import Channel, ControlMessage, Heard, Refusals
+from tellonce.control.messages import (
+    Answer,
+    Attestation,
+    Evidence,
+    Heartbeat,
+    Inquiry,
+    M,
+    Mark,
+    Message,
+    Order,
+    encode_message,
+)
+from tellonce.control.routes import said_on
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.embedded import EmbeddedBroker
@@ -18,7 +31,7 @@ from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.testing.channel import MemoryTopics, unsigned
 from tellonce.testing.kafka_server import KafkaServer
-from tellonce.topology.topics import OPERATOR, RECONCILER, inquiries, marks, orders
+from tellonce.topology.topics import OPERATOR, RECONCILER, inquiries, marks, orders, topics_of
 from waiting import wait_until
 
 MARK = next(each for each in MESSAGES if isinstance(each, Mark))
@@ -131,6 +144,42 @@ def test_message_that_claims_another_speaker_is_refused(wire: Wire) -> None:
 
     assert (heard.speaker, heard.message.department) == ("b", "b")
     assert [line["event"] for line in logs if line["event"].startswith("control_")] == ["control_message_refused"]
+
+
+def test_each_topic_is_believed_of_one_kind_of_message_and_one_speaker() -> None:
+    """Every kind of message on every control topic of a city, in everybody's name: all but the one are counted."""
+    topology = city()
+    names = [spec.name for spec in topics_of(topology) if spec.name.startswith("tellonce.")]
+    said = [in_name_of(message, claim) for message in MESSAGES for claim in (*topology.departments, RECONCILER)]
+
+    for name in names:
+        shape, speaker = said_on(name) or pytest.fail(f"{name} carries nothing")
+        refusals = Refusals(unsigned())
+        honest = [each for each in said if type(each) is shape and claim_of(each) in {None, speaker}]
+        believed = [each for each in said if refusals.take(shape, speaker, standing_on(name, each)) is not None]
+        assert believed == honest
+        assert honest
+        assert refusals.count == len(said) - len(honest)
+
+
+def standing_on(topic: str, message: Message) -> ControlMessage:
+    """A message as it stands on a topic."""
+    value = encode_message(message)
+    return ControlMessage(topic=topic, partition=0, offset=0, key=b"key", value=value, signature=None)
+
+
+def claim_of(message: Message) -> str | None:
+    """Who a message says it is by, where it says so."""
+    if isinstance(message, Mark | Attestation | Answer | Heartbeat):
+        return message.department
+    return message.source if isinstance(message, Evidence) else None
+
+
+def in_name_of(message: Message, name: str) -> Message:
+    """The message in somebody else's name."""
+    if claim_of(message) is None:
+        return message
+    return message.model_copy(update={"source" if isinstance(message, Evidence) else "department": name})
 
 
 def test_what_is_no_message_is_passed_and_the_place_moves(wire: Wire) -> None:

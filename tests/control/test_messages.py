@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.samples import HEX, MESSAGES
-from tellonce.apply.plan import Reason
 from tellonce.control.messages import (
     MAX_MESSAGE_BYTES,
     MOST_ANSWERED,
@@ -27,7 +26,7 @@ from tellonce.control.messages import (
     encode_message,
 )
 from tellonce.kafka.settings import MESSAGE_ROOM_BYTES, KafkaSettings
-from tellonce.model.divergence import RecordState
+from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import PoisonMessageError
 
 SHAPES = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -149,6 +148,14 @@ def test_bytes_that_are_no_message_are_refused(message: Message, data: bytes) ->
     """No depth, no size and no encoding raises anything else."""
     with pytest.raises(PoisonMessageError):
         decode_message(type(message), data)
+
+
+@pytest.mark.parametrize("word", ["of_a_later_release", "", "x" * 2_000, "\x1b[2J"])
+def test_reason_that_is_not_known_is_another(word: str) -> None:
+    """A department of a later release is understood, and no message brings a word of its own into a report."""
+    event = next(each for each in MESSAGES if isinstance(each, DivergenceEvent))
+
+    assert decode_message(DivergenceEvent, spoiled(event, ("reason",), word)).reason is Reason.OTHER
 
 
 def longer(field: str, items: Callable[[int], list[object]]) -> Callable[[Message, int], bytes]:

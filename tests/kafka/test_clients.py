@@ -50,7 +50,7 @@ def test_producer_runs_with_every_setting_a_guarantee_rests_on(shown: Callable[[
         ("allow.auto.create.topics", "false"),
         ("message.timeout.ms", "4321"),
         ("message.max.bytes", "1000000"),
-        ("compression.codec", "lz4"),
+        ("compression.codec", "none"),
         ("queue.buffering.max.ms", "5"),
         ("socket.keepalive.enable", "true"),
         ("enable.metrics.push", "false"),

@@ -1,4 +1,4 @@
-"""What is written packed to a control topic may not be larger unpacked than the topic allows."""
+"""What is written packed to a topic may not be larger unpacked than the topic allows."""
 
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
@@ -11,18 +11,19 @@ from tellonce.topology.topics import TopicSpec, topics_of
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize("is_control", [True, False], ids=["control", "view"])
 @pytest.mark.parametrize("packing", ["gzip", "snappy", "lz4", "zstd"])
-def test_control_topic_takes_no_message_that_unpacks_beyond_its_limit(
-    real: Broker, kafka: KafkaServer, packing: str
+def test_topic_takes_no_message_that_unpacks_beyond_its_limit(
+    real: Broker, kafka: KafkaServer, packing: str, is_control: bool
 ) -> None:
     """Fifty megabytes of zeros, packed to a few thousand bytes, are refused by the broker and met by no reader."""
-    control = next(spec for spec in topics_of(city()) if spec.name.startswith("tellonce."))
-    name = f"packed.{packing}.{control.name}"
+    like = next(spec for spec in topics_of(city()) if spec.name.startswith("tellonce.") is is_control)
+    name = f"packed.{packing}.{like.name}"
     spec = TopicSpec(
         name=name,
         partitions=1,
-        cleanup_policy=control.cleanup_policy,
-        configs=control.configs,
+        cleanup_policy=like.cleanup_policy,
+        configs=like.configs,
         writers=(),
         readers=(),
     )
@@ -35,8 +36,8 @@ def test_control_topic_takes_no_message_that_unpacks_beyond_its_limit(
     producer = Producer(
         {**kafka.client_settings(), "compression.type": packing, "message.max.bytes": 100_000_000, "log_level": 0}
     )
-    producer.produce(name, bytes(50_000_000), on_delivery=note)
-    producer.produce(name, b"small", on_delivery=note)
+    producer.produce(name, bytes(50_000_000), b"key", on_delivery=note)
+    producer.produce(name, b"small", b"key", on_delivery=note)
     producer.flush(30)
 
     codes = [None if error is None else error.code() for error in told]

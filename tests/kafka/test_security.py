@@ -6,11 +6,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from kafka_brokers import settings_of, unique
 from tellonce.kafka.admin import Acl, Admin, TopicFacts
-from tellonce.kafka.clients import make_consumer, make_reader
+from tellonce.kafka.clients import make_consumer, make_producer, make_reader
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.control import ControlReader, ControlWriter
 from tellonce.kafka.errors import is_end_of_partition, message_error
@@ -142,6 +142,34 @@ def test_every_principal_may_do_with_every_topic_just_what_the_topology_says(cit
 
     assert allowed == {one for one in expected if one[1] in names}
     assert len(allowed) > len(city.users)
+
+
+def test_principal_who_writes_to_every_topic_gets_through_where_it_may_speak(city: City) -> None:
+    """Tried, one by one, and not asked: each topic takes the message of its one writer, and refuses all others'."""
+    expected = {(principal, spec.name) for spec in city.specs for principal in spec.writers}
+    refusals = {KafkaError.TOPIC_AUTHORIZATION_FAILED}
+
+    outcomes = {
+        (principal, name): code for principal in city.users for name, code in tried_writes(city, principal).items()
+    }
+
+    assert len(outcomes) == len(city.users) * len(city.specs)
+    assert {pair for pair, code in outcomes.items() if code is None} == expected
+    assert {code for pair, code in outcomes.items() if pair not in expected} == refusals
+
+
+def tried_writes(city: City, principal: str) -> dict[str, int | None]:
+    """What a topic says to a principal's message: the error's code, or None where it was taken."""
+    codes: dict[str, int | None] = {}
+    producer = make_producer(city.settings(principal), "test-intruder")
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        codes[str(message.topic())] = None if error is None else error.code()
+
+    for spec in city.specs:
+        producer.produce(spec.name, b"value", b"key", on_delivery=note)
+    producer.flush(30)
+    return codes
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

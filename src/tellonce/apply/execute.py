@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tellonce.apply.plan import Decision, Reason
+from tellonce.apply.plan import Decision
 from tellonce.apply.subscription import SubscribedView
 from tellonce.model.digest import element
+from tellonce.model.divergence import Reason
 from tellonce.storage.bound_table import BoundRow, RowChange, RowKey
 from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
 
@@ -138,7 +139,7 @@ class _Executor:
         return [Written(decision=decision, rows=[]) for decision in decisions]
 
 
-def _reason_of(error: DBAPIError) -> tuple[str, str]:
+def _reason_of(error: DBAPIError) -> tuple[Reason, str]:
     """Gives reason and detail of a refused write, from the error's class alone: its text may quote the row."""
     state = sqlstate_of(error)
     if state == "55P03":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, Table, delete, select, update
 
 from tellonce.model.digest import MODULUS, from_hex, to_hex
-from tellonce.model.divergence import RecordState
+from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import InvariantError
 from tellonce.model.position import Position, parse_ranges, render_ranges
 from tellonce.storage.bound_table import RowKey
@@ -162,11 +162,11 @@ class Ledger:
         )
         return [_entry(row) for row in self._connection.execute(statement)]
 
-    def parked_reasons(self) -> dict[str, str]:
+    def parked_reasons(self) -> dict[str, Reason]:
         """Gives why records are parked, by record."""
         table = self._own.parked
         rows = self._connection.execute(select(table.c.pseudonym, table.c.reason).where(table.c.view == self._view))
-        return {str(pseudonym): str(reason) for pseudonym, reason in rows}
+        return {str(pseudonym): Reason.of(reason) for pseudonym, reason in rows}
 
     def save_entries(self, entries: Sequence[Entry]) -> None:
         """Writes entries; an entry that is newer in the database stays."""

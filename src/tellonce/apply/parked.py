@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from tellonce.apply.incoming import Incoming
-from tellonce.apply.plan import Decision, Reason
+from tellonce.apply.plan import Decision
+from tellonce.model.divergence import Reason
 from tellonce.model.position import Header
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, in_slices, upsert

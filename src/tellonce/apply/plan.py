@@ -7,7 +7,6 @@ the epoch's snapshot was read to its end, because until then the other record ma
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import Connection
@@ -20,26 +19,13 @@ from tellonce.avro import UnknownSchemaError
 from tellonce.avro.catalogue import Catalogue
 from tellonce.declare import CannotHold, Current, Mirror, Raw
 from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
-from tellonce.model.divergence import RecordState
+from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import PoisonMessageError
 from tellonce.storage.bound_table import RowKey
 
 __all__ = ["Decision", "Reason", "plan_batch"]
 
 Action = Literal["none", "update", "insert", "delete"]
-
-
-class Reason(StrEnum):
-    """Why a record is parked; a closed set, used as a metric label."""
-
-    CANNOT_HOLD = "cannot_hold"
-    UNDECODABLE = "undecodable"
-    UNKNOWN_SCHEMA = "unknown_schema"
-    AMBIGUOUS = "ambiguous"
-    AWAITING_SNAPSHOT = "awaiting_snapshot"
-    LOCKED = "locked"
-    COLLISION = "collision"
-    REFUSED_BY_TABLE = "refused_by_table"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +47,7 @@ class Decision:
     hashes: frozenset[str] | None = None
     values: dict[str, Raw] = field(default_factory=dict[str, Raw])
     event_digest: int | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     detail: str = ""
     is_settled: bool = False
 
@@ -70,7 +56,7 @@ class Decision:
         """The fields after the change."""
         return (self.event.after if self.event else None) or {}
 
-    def park(self, reason: str, detail: str, state: RecordState = RecordState.PARKED) -> None:
+    def park(self, reason: Reason, detail: str, state: RecordState = RecordState.PARKED) -> None:
         """Leaves the department's table as it is for this record, and says why."""
         self.action, self.state, self.reason, self.detail = "none", state, reason, detail
         self.is_settled = True
@@ -107,7 +93,7 @@ def plan_batch(
             # Tried again: the next release of the contract may know it.
             decision.park(Reason.UNKNOWN_SCHEMA, str(error))
         except PoisonMessageError as error:
-            decision.park(str(error.facts.get("reason", Reason.UNDECODABLE)), str(error))
+            decision.park(Reason.UNDECODABLE, str(error))
         is_repair = decision.event is not None and decision.event.origin == Origin.REPAIR
         if offered == known and not is_retry and not (is_repair and item.pseudonym in wanted):
             continue

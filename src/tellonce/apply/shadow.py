@@ -8,10 +8,11 @@ from itertools import islice
 from sqlalchemy import Engine
 
 from tellonce.apply.incoming import read_batch
-from tellonce.apply.plan import Reason, plan_batch
+from tellonce.apply.plan import plan_batch
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
+from tellonce.model.divergence import Reason
 from tellonce.model.position import Position, PositionTracker
 
 __all__ = ["Shadow", "ShadowReport"]

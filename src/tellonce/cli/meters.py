@@ -1,8 +1,7 @@
 """The meters of each kind of service, with every label set that the topology gives it."""
 
 from tellonce.apply.ledger import COUNTED, OUTCOMES
-from tellonce.apply.plan import Reason
-from tellonce.model.divergence import DivergenceKind
+from tellonce.model.divergence import DivergenceKind, Reason
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import LabelSets, Meters, every
 from tellonce.reconcile.status import StreamState

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from tellonce.apply.plan import Reason
 from tellonce.cli.heartbeat import SILENT_SECONDS
 from tellonce.control.messages import Heartbeat
-from tellonce.model.divergence import DivergenceKind
+from tellonce.model.divergence import DivergenceKind, Reason
 from tellonce.observability import metrics as m
 from tellonce.reconcile.status import StreamState
 from tellonce.topology import Subscription, Topology, View

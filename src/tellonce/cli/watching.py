@@ -11,12 +11,11 @@ from sqlalchemy import Engine
 
 from tellonce.apply.applier import Applier
 from tellonce.apply.ledger import COUNTED
-from tellonce.apply.plan import Reason
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied
 from tellonce.cli.heartbeat import Hearing
 from tellonce.control.messages import DivergenceEvent, RepairRequest
-from tellonce.model.divergence import DivergenceKind, DivergenceState
+from tellonce.model.divergence import DivergenceKind, DivergenceState, Reason
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import Meters
 from tellonce.publish.cycle import Turn

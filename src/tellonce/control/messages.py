@@ -6,9 +6,9 @@ Digests and sums are 32 hexadecimal digits; instants are epoch milliseconds; a v
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
+from tellonce.model.divergence import DivergenceKind, DivergenceState, Reason, RecordState
 from tellonce.model.errors import PoisonMessageError
 
 __all__ = [
@@ -52,6 +52,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,199}$")]
 """A view, a department, a kind of finding, a metric."""
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+Why = Annotated[Reason, BeforeValidator(lambda word: Reason.of(word) if isinstance(word, str) else word)]
+"""Why a record is parked; a word that a later release has added is read as `other`, and so is one that is none."""
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$")]
 """What a person wrote: one line, without what steers a terminal or turns the direction of writing."""
 Bucket = Annotated[int, Field(ge=0, lt=_MAX_BUCKETS)]
@@ -134,7 +136,7 @@ class PageEntry(BaseModel):
     sequence: Count
     digest: Hex32 | None
     state: RecordState
-    reason: Code | None = None
+    reason: Why | None = None
 
 
 class Answer(_OfStream):
@@ -208,7 +210,7 @@ class DivergenceEvent(_OfStream):
     department_version: Count
     authority_digest: Hex32 | None
     department_digest: Hex32 | None
-    reason: Code | None = None
+    reason: Why | None = None
     order_id: Id | None = None
     repairs: Count = 0
     by: Text = "reconciler"

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from hashlib import blake2b
 
-__all__ = ["DivergenceKind", "DivergenceState", "RecordState", "divergence_id", "is_open"]
+__all__ = ["DivergenceKind", "DivergenceState", "Reason", "RecordState", "divergence_id", "is_open"]
 
 
 class DivergenceKind(StrEnum):
@@ -38,6 +38,26 @@ class RecordState(StrEnum):
     DELETED = "deleted"
     LIVE = "live"
     UNPUBLISHED = "unpublished"
+
+
+class Reason(StrEnum):
+    """Why a department has parked a record; a closed set, so that it can be a metric's label and a message's word."""
+
+    CANNOT_HOLD = "cannot_hold"
+    UNDECODABLE = "undecodable"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    AMBIGUOUS = "ambiguous"
+    AWAITING_SNAPSHOT = "awaiting_snapshot"
+    LOCKED = "locked"
+    COLLISION = "collision"
+    REFUSED_BY_TABLE = "refused_by_table"
+    OTHER = "other"
+    """What a message says in a word that this release does not know."""
+
+    @classmethod
+    def of(cls, word: str) -> "Reason":
+        """Gives the reason that a word of whatever release means."""
+        return next((one for one in cls if one == word), cls.OTHER)
 
 
 def is_open(state: DivergenceState) -> bool:

@@ -154,6 +154,11 @@ def topics_of(topology: Topology) -> tuple[TopicSpec, ...]:
     return (*(_view_topic(view) for view in topology.views()), *_control_topics(topology))
 
 
+# The broker unpacks what is written, so that the topic's limit holds for what readers will have to unpack: a megabyte
+# of zeros packs into a thousand bytes, and librdkafka unpacks without a bound.
+_NOT_COMPRESSED = {"compression.type": "uncompressed"}
+
+
 def _view_topic(view: View) -> TopicSpec:
     # A tombstone is sent once every live subscription has attested past the delete; it outlives the longest lag for the
     # department that was restored from a backup since, and reads the same stretch again.
@@ -162,6 +167,7 @@ def _view_topic(view: View) -> TopicSpec:
         "cleanup.policy": "compact",
         "min.compaction.lag.ms": str(_DAY_MS),
         "delete.retention.ms": str(longest_lag_ms + _DAY_MS),
+        **_NOT_COMPRESSED,
     }
     return TopicSpec(
         name=view.topic,
@@ -209,11 +215,6 @@ def _control_topics(topology: Topology) -> Iterator[TopicSpec]:
 # Only the newest messages count, and whoever asks how things stand waits for all of them: short segments, soon
 # compacted, keep the topic below some hundred messages.
 _SOON = {"segment.ms": str(10 * _MINUTE_MS), "min.cleanable.dirty.ratio": "0.1"}
-
-
-# The broker unpacks what is written to a control topic, so that its limit holds for what readers will have to unpack: a
-# megabyte of zeros packs into a thousand bytes.
-_NOT_COMPRESSED = {"compression.type": "uncompressed"}
 
 
 def _compacted(name: str, configs: Mapping[str, str], writer: str) -> TopicSpec:
