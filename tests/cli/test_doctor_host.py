@@ -14,14 +14,17 @@ from tellonce.cli.doctor.examination import examine
 from tellonce.cli.doctor.host import LEAST_CLIENT
 from tellonce.cli.doctor.probes import Budget
 from tellonce.cli.settings import load_settings
+from tellonce.control.signing import public_key_of
+from tellonce.keyring import new_signing_key
 
 
 def test_host_on_which_all_is_well(given: dict[str, Any]) -> None:
     """Nothing is wrong where nothing is."""
     found = look(given)
 
-    assert states(found, State.OK) == set(found), found
-    assert all(finding.remedy is None for finding in found.values())
+    assert states(found, State.OK) == set(found) - {"signatures"}, found
+    assert states(found, State.WARN) == {"signatures"}, "nobody signs by the topology of the demonstration"
+    assert all(finding.remedy is None for name, finding in found.items() if name != "signatures")
 
 
 def test_without_a_department_only_what_needs_none_is_looked_at(given: dict[str, Any]) -> None:
@@ -89,6 +92,19 @@ def test_secret_file_that_others_may_read_is_told(given: dict[str, Any], tmp_pat
     assert f"{password} may be read by others" in found["safety"].sentence
     assert f"{key} may be read by others" in found["safety"].sentence
     assert found["safety"].remedy == f"chmod 600 {password}"
+
+
+def test_department_that_does_not_sign_is_told(given: dict[str, Any], tmp_path: Path) -> None:
+    """Where the topology lists no key of it, it may be spoken for; where it lists one, the secret half must fit."""
+    assert_finding(look(given)["signatures"], State.WARN, f"lists no key of {DEPARTMENT}", "tellonce keys sign")
+    text = given["topology"].read_text()
+    given["topology"] = tmp_path / "signed.yaml"
+    listed = public_key_of(new_signing_key(given["keys"], DEPARTMENT))
+    given["topology"].write_text(f"{text}\nsigning_keys: {{{DEPARTMENT}: [{listed}]}}\n")
+
+    assert look(given)["signatures"].state is State.OK
+    (given["keys"] / f"{DEPARTMENT}.sign").chmod(0o644)
+    assert_finding(look(given)["signatures"], State.FAIL, f"{DEPARTMENT}.sign may be read by others", "chmod 600")
 
 
 def test_wrong_settings_are_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:

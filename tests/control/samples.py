@@ -17,7 +17,7 @@ from tellonce.control.messages import (
     Reading,
     RepairRequest,
 )
-from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState
+from tellonce.model.divergence import DivergenceKind, DivergenceState, Reason, RecordState
 
 HEX = "0123456789abcdef" * 2
 PLACE: dict[str, Any] = {"view": "citizen.identity", "partition": 1}
@@ -54,7 +54,13 @@ MESSAGES: tuple[Message, ...] = (
         buckets=(BucketSum(bucket=3, sum=HEX, count=1),),
         records=(
             PageEntry(
-                pseudonym=HEX, epoch=7, version=2, sequence=9, digest=HEX, state=RecordState.PARKED, reason="locked"
+                pseudonym=HEX,
+                epoch=7,
+                version=2,
+                sequence=9,
+                digest=HEX,
+                state=RecordState.PARKED,
+                reason=Reason.LOCKED,
             ),
         ),
         next_after=HEX,
@@ -94,7 +100,7 @@ MESSAGES: tuple[Message, ...] = (
         department_version=2,
         authority_digest=HEX,
         department_digest=None,
-        reason="locked",
+        reason=Reason.LOCKED,
         order_id="o-1",
         note="a note",
         decision_id="o-1",

@@ -6,7 +6,7 @@ from itertools import count
 
 from tellonce.control.messages import Answer, Attestation, BucketSum, DivergenceEvent, Inquiry, Mark, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
-from tellonce.model.divergence import DivergenceKind, DivergenceState, RecordState, divergence_id
+from tellonce.model.divergence import DivergenceKind, DivergenceState, Reason, RecordState, divergence_id
 from tellonce.reconcile.compare import StreamId
 from tellonce.reconcile.judge import Answered, Finding, Place
 from tellonce.topology import Topology
@@ -130,7 +130,7 @@ def entry(
     version: int = 1,
     sequence: int = 1,
     state: RecordState = RecordState.HELD,
-    reason: str | None = None,
+    reason: Reason | None = None,
 ) -> PageEntry:
     """A record in a page; with the value None it adds nothing to the sum."""
     return PageEntry(

@@ -140,6 +140,12 @@ def test_broken_rule_refuses_the_topology_at_its_place(
             "neither",
         ),
         (
+            "TO110",
+            "\nrecord_types:",
+            f"‸signing_keys: {{healthcare: [{'ab' * 32}]}}\nrecord_types:",
+            "none of public-security, ",
+        ),
+        (
             "TO107",
             "\n  marriage:\n",
             "\n      ‸short: {fields: [name], major: 1, partitions: 1, buckets: 16}\n  marriage:\n",

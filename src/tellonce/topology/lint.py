@@ -33,6 +33,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "TO107": "A view has a subscription (warning).",
         "TO108": "Freshness is shorter than the longest lag allowed.",
         "TO109": "A signing key is a department's, the reconciler's or the operators', and one's alone.",
+        "TO110": "Either nobody signs, or everybody who speaks does (warning).",
         "TO201": "A subscription cites a legal basis.",
         "TO202": "A subscription states a purpose.",
         "TO203": "No view lists a field that is not shared.",
@@ -86,6 +87,14 @@ def _check_signing_keys(topology: Topology, report: Report) -> None:
                 fix = "make one with `tellonce keys sign`: whoever shares a key can speak for the other"
                 report.error("TO109", report.value((*location, number)), "a key of its own", found, fix)
             owners[key] = principal
+    active = [slug for slug in topology.departments if topology.published_by(slug) or topology.subscribed_by(slug)]
+    unsigned = [name for name in (*active, RECONCILER, OPERATOR) if name not in topology.signing_keys]
+    if topology.signing_keys and unsigned:
+        names = ", ".join(unsigned)
+        fix = (
+            f"add what `tellonce keys sign {' '.join(unsigned)}` prints: until then whoever can write there is believed"
+        )
+        report.warning("TO110", report.key(("signing_keys",)), "a key of everybody who speaks", f"none of {names}", fix)
 
 
 def _check_authorities(topology: Topology, report: Report) -> None:

@@ -5,7 +5,7 @@ Each thing is got once, by the check that looks at it, and is there for those th
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,9 +15,10 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.check import check_schemas
 from tellonce.cli.doctor.checks import Check, Finding, fail, joined, ok, warn
 from tellonce.cli.settings import Settings
+from tellonce.control.signing import Signatures
 from tellonce.declare import Binding, Source, load_bindings, load_source
 from tellonce.declare.check import check_binding, check_source
-from tellonce.keyring import load_view_keys
+from tellonce.keyring import load_signing_key, load_view_keys
 from tellonce.model.errors import ConfigurationError
 from tellonce.topology import CheckedTopology, Topology, View, check_topology
 
@@ -100,6 +101,12 @@ class Host:
                     needs=("schemas", "department"),
                 ),
                 Check(name="keys", run=self._check_keys, remedy="tellonce keys new", needs=("department",)),
+                Check(
+                    name="signatures",
+                    run=self._check_signatures,
+                    remedy=f"tellonce keys sign {self.department}",
+                    needs=("department",),
+                ),
             ]
         return found
 
@@ -166,6 +173,14 @@ class Host:
             raise ConfigurationError(joined([str(error) for error in problems]))
         return ok(f"keys are there, readable by their owner only: {len(names)} views")
 
+    def _check_signatures(self) -> Finding:
+        name = self.department or ""
+        signatures = Signatures(self.topology.signing_keys, name, partial(load_signing_key, self.settings.keys, name))
+        if signatures.own() is None:
+            sentence = f"topology.yaml lists no key of {name}, so that whoever can write to its topics can speak for it"
+            return warn(sentence, f"tellonce keys sign {name}, and list what it prints")
+        return ok(f"what {name} says is signed, by a key that topology.yaml lists")
+
 
 def _check_python() -> Finding:
     found = sys.version_info
@@ -228,7 +243,7 @@ def _secret_files(settings: Settings) -> Iterator[Path]:
         kafka.ssl_key_password_file,
     )
     yield from (path for path in named if path is not None)
-    yield from sorted(settings.keys.glob("*.key"))
+    yield from sorted((*settings.keys.glob("*.key"), *settings.keys.glob("*.sign")))
 
 
 def _has_password(url: str) -> bool:
