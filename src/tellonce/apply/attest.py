@@ -2,11 +2,11 @@
 
 from sqlalchemy import Connection
 
-from tellonce.apply.ledger import StreamRow
 from tellonce.control.messages import Attestation, encode_message
 from tellonce.model.digest import to_hex
 from tellonce.storage.database import clock_ms
 from tellonce.storage.progress import load_cursor
+from tellonce.storage.subscriber.entries import StreamRow
 
 __all__ = ["attest", "unlinked_task"]
 

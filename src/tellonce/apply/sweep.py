@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from tellonce.apply.attest import attest, unlinked_task
 from tellonce.apply.execute import row_element
-from tellonce.apply.ledger import Entry, Ledger
+from tellonce.apply.ledger import Ledger
 from tellonce.apply.subscription import SubscribedView
 from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
@@ -19,6 +19,7 @@ from tellonce.model.divergence import RecordState
 from tellonce.storage.bound_table import BoundRow, RowKey
 from tellonce.storage.database import reading, writing
 from tellonce.storage.progress import load_cursor, save_cursor
+from tellonce.storage.subscriber.entries import Entry
 
 __all__ = ["SweptRows", "SweptStream", "sweep_rows", "sweep_stream"]
 

@@ -1,10 +1,10 @@
 """The meters of each kind of service, with every label set that the topology gives it."""
 
-from tellonce.apply.ledger import COUNTED, OUTCOMES
 from tellonce.model.divergence import DivergenceKind, Reason
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import LabelSets, Meters, every
 from tellonce.reconcile.status import StreamState
+from tellonce.storage.subscriber.entries import COUNTED, OUTCOMES
 from tellonce.topology import Topology
 
 __all__ = ["applier_meters", "reconciler_meters", "relay_meters"]

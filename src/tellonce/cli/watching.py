@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy import Engine
 
 from tellonce.apply.applier import Applier
-from tellonce.apply.ledger import COUNTED
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied
 from tellonce.cli.heartbeat import Hearing
@@ -26,6 +25,7 @@ from tellonce.reconcile.service import Reconciler
 from tellonce.reconcile.status import StreamState, StreamStatus
 from tellonce.storage.database import clock_ms, reading
 from tellonce.storage.state import read_authority_views, read_subscribed_states
+from tellonce.storage.subscriber.entries import COUNTED
 from tellonce.topology import Topology
 
 __all__ = ["ApplierWatch", "ReconcilerWatch", "RelayWatch"]

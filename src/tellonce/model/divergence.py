@@ -51,6 +51,8 @@ class Reason(StrEnum):
     LOCKED = "locked"
     COLLISION = "collision"
     REFUSED_BY_TABLE = "refused_by_table"
+    ROW_REASSIGNED = "row_reassigned"
+    NO_EFFECT = "no_effect"
     OTHER = "other"
     """What a message says in a word that this release does not know."""
 

@@ -1,0 +1,118 @@
+"""A batch of newest events, carried out in one transaction of a store: asked, decided, written, kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tellonce.apply.deciding import Wanted, decide
+from tellonce.apply.settling import Settled, accept, settle
+from tellonce.apply.wanted import terms_of, wanted_of
+from tellonce.model.change import ChangeEvent
+from tellonce.model.divergence import Reason
+from tellonce.model.position import Header
+from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Update, Why, Write
+from tellonce.storage.subscriber.entries import StreamRow
+from tellonce.storage.subscriber.facts import Asked, Known, Row, RowKey
+from tellonce.storage.subscriber.store import Record, Transaction
+from tellonce.storage.subscriber.view import BoundView
+
+__all__ = ["Offered", "carry_out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """The newest event of one record; where it could not be decoded, why."""
+
+    pseudonym: str
+    header: Header
+    payload: bytes
+    event: ChangeEvent | Why
+
+
+_TWICE = Why(reason=Reason.COLLISION, detail="another record of the same batch has the row")
+
+
+def carry_out(
+    transaction: Transaction,
+    view: BoundView,
+    stream: StreamRow,
+    offered: Sequence[Offered],
+    *,
+    looks_around: bool = False,
+) -> Mapping[str, Record]:
+    """Carries the events out and keeps what became of each; the stream's sum and counts move with them.
+
+    With `looks_around` rows that hold a record's numbers are looked for though it has a row already.
+    """
+    wishes = {each.pseudonym: wanted_of(view, each.event) for each in offered}
+    asked = [
+        Asked(pseudonym=name, numbers=wish.numbers, others=wish.others, looks_around=looks_around)
+        for name, wish in wishes.items()
+    ]
+    transaction.claim([one for one in asked if one.numbers])
+    known = transaction.know(asked)
+    decisions = _decisions(view, wishes, known)
+
+    def judge(name: str, rows: Sequence[Row | None]) -> Why | None:
+        return accept(decisions[name], wishes[name], known[name], rows)
+
+    results = transaction.write(_writes(decisions), judge)
+    now_ms = transaction.clock_ms()
+    records: dict[str, Record] = {}
+    for each in offered:
+        name = each.pseudonym
+        records[name] = settle(
+            _settled(view, stream.partition, each, now_ms),
+            wishes[name],
+            known[name],
+            decisions[name],
+            results.get(name),
+            digest_of=partial(view.row_element, name),
+            now_ms=now_ms,
+        )
+        stream.move(known[name].entry, records[name].entry)
+    transaction.save(records)
+    return records
+
+
+def _decisions(view: BoundView, wishes: Mapping[str, Wanted], known: Mapping[str, Known]) -> dict[str, Decision]:
+    terms = terms_of(view)
+    taken: set[RowKey] = set()
+    decisions: dict[str, Decision] = {}
+    for name, wish in wishes.items():
+        decision = decide(wish, known[name], terms)
+        rows = _rows_of(decision)
+        decisions[name] = Park(why=_TWICE) if taken & set(rows) else decision
+        taken.update(rows)
+    return decisions
+
+
+def _rows_of(decision: Decision) -> tuple[RowKey, ...]:
+    match decision:
+        case Update(changed=changed, equal=equal) | Mark(changed=changed, equal=equal):
+            return (*changed, *equal)
+        case Delete(rows=rows):
+            return rows
+        case _:
+            return ()
+
+
+def _writes(decisions: Mapping[str, Decision]) -> dict[str, Write]:
+    return {
+        name: decision
+        for name, decision in decisions.items()
+        if isinstance(decision, Insert | Delete) or (isinstance(decision, Update | Mark) and decision.changed)
+    }
+
+
+def _settled(view: BoundView, partition: int, offered: Offered, now_ms: int) -> Settled:
+    event = offered.event
+    after = None if isinstance(event, Why) else event.after
+    return Settled(
+        pseudonym=offered.pseudonym,
+        partition=partition,
+        header=offered.header,
+        payload=offered.payload,
+        committed_at_ms=now_ms if isinstance(event, Why) else event.committed_at_ms,
+        digest=None if after is None else view.element_of(offered.pseudonym, after),
+    )

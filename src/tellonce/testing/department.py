@@ -1,0 +1,284 @@
+"""A department's table in memory, and a `SubscriberStore` over it: the same laws as on a database, and no disk.
+
+Departments test their bindings with it, and tests of deciding play hundreds of schedules a second.
+"""
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from tellonce.declare.codec import Raw
+from tellonce.model.divergence import Reason
+from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
+from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.store import Accept, Listed, Record, Written
+from tellonce.storage.subscriber.view import BoundView
+
+__all__ = ["MemoryStore", "MemoryTable", "RefusedError"]
+
+Values = Mapping[str, Raw]
+
+
+class RefusedError(Exception):
+    """What a trigger of a `MemoryTable` raises to refuse a row."""
+
+
+@dataclass
+class MemoryTable:
+    """A table as a department made it: its key, what must be unique, and what its triggers do.
+
+    A trigger is given the old row (None at an insert) and the new one (None at a delete) and gives what is to be; the
+    write is swallowed where it gives None for a row, or a row at a delete. It may raise `RefusedError`.
+    What must be unique is checked when a batch has been written. `locked` are keys that another transaction holds.
+    """
+
+    key: Sequence[str]
+    unique: Sequence[Sequence[str]] = ()
+    is_open: Callable[[Values], bool] = lambda _row: True
+    trigger: Callable[[Values | None, Values | None], Values | None] = lambda _old, new: new
+    draw_key: Callable[[Values], Values] = lambda row: row
+    locked: set[RowKey] = field(default_factory=set[RowKey])
+    rows: list[dict[str, Raw]] = field(default_factory=list[dict[str, Raw]])
+    writes: int = 0
+    """How many rows were written to by the service."""
+
+    def key_of(self, row: Values) -> RowKey:
+        """Gives a row's key."""
+        return json.dumps([row.get(name) for name in self.key], ensure_ascii=False, default=str)
+
+    def at(self, key: RowKey) -> dict[str, Raw] | None:
+        """Gives the row with a key, if it is there."""
+        return next((row for row in self.rows if self.key_of(row) == key), None)
+
+    def doubled(self) -> set[int]:
+        """Gives the numbers of the rows that hold what must be unique and another row holds, too."""
+        found: set[int] = set()
+        for columns in (self.key, *self.unique):
+            places: dict[tuple[Raw, ...], list[int]] = defaultdict(list)
+            for number, row in enumerate(self.rows):
+                values = tuple(row.get(name) for name in columns)
+                if None not in values:
+                    places[values].append(number)
+            found |= {number for numbers in places.values() if len(numbers) > 1 for number in numbers}
+        return found
+
+
+@dataclass
+class _Ledger:
+    """Our own tables."""
+
+    streams: dict[int, StreamRow] = field(default_factory=dict[int, StreamRow])
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    others: dict[str, str] = field(default_factory=dict[str, str])
+    claims: dict[str, dict[str, Rank]] = field(default_factory=dict[str, dict[str, Rank]])
+    links: dict[RowKey, tuple[str, Link]] = field(default_factory=dict[RowKey, tuple[str, Link]])
+    listed: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    wanted: set[str] = field(default_factory=set[str])
+
+
+class MemoryStore:
+    """A `SubscriberStore` over a table in memory."""
+
+    def __init__(self, view: BoundView, table: MemoryTable, *, is_complete: bool = True) -> None:
+        self.view = view
+        self.table = table
+        self.ledger = _Ledger()
+        self.is_complete = is_complete
+        """Whether the epoch's snapshot was read to its end."""
+        self.now_ms = 1
+
+    @contextmanager
+    def transaction(self) -> Generator["_Transaction"]:
+        """Begins a transaction; where its block raises, nothing of it is left."""
+        before = copy.deepcopy(self.ledger), copy.deepcopy(self.table.rows)
+        try:
+            yield _Transaction(self)
+        except BaseException:
+            self.ledger, self.table.rows = before
+            raise
+
+    def row_of(self, values: Values) -> Row:
+        """Gives a row of the table as facts have it."""
+        mark = self.view.binding.mark
+        return self.view.row(
+            self.table.key_of(values),
+            [values.get(column.column) for column in self.view.columns],
+            is_open=self.table.is_open(values),
+            is_marked=bool(mark) and all(values.get(name) == raw for name, raw in mark.items()),
+        )
+
+
+class _Transaction:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._view, self._table, self._ledger = store.view, store.table, store.ledger
+
+    def clock_ms(self) -> int:
+        return self._store.now_ms
+
+    def lock_stream(self, partition: int) -> StreamRow:
+        return self._ledger.streams.setdefault(partition, StreamRow.never_read(self._view.name, partition))
+
+    def save_stream(self, stream: StreamRow) -> None:
+        self._ledger.streams[stream.partition] = stream
+
+    def entries(self, pseudonyms: Sequence[str]) -> Mapping[str, Entry]:
+        return {name: self._ledger.entries[name] for name in pseudonyms if name in self._ledger.entries}
+
+    def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
+        return frozenset(pseudonyms) & self._ledger.wanted
+
+    def claim(self, asked: Sequence[Asked]) -> None:
+        for one in asked:
+            known = self._ledger.claims.setdefault(one.pseudonym, {})
+            known.update({each: number.rank for each, number in one.numbers.items()})
+            self._ledger.others[one.pseudonym] = one.others
+
+    def know(self, asked: Sequence[Asked]) -> Mapping[str, Known]:
+        return {one.pseudonym: self._know(one) for one in asked}
+
+    def _know(self, asked: Asked) -> Known:
+        name = asked.pseudonym
+        links = self._links(name)
+        has_row = any(link.row is not None and link.row.is_open for link in links)
+        keys = [link.key for link in links if link.row is not None]
+        candidates: list[Candidate] = []
+        if asked.looks_around or not has_row:
+            candidates = self._candidates(asked)
+            keys += [candidate.row.key for candidate in candidates]
+        return Known(
+            entry=self._ledger.entries.get(name),
+            links=links,
+            candidates=candidates,
+            claims=frozenset(self._ledger.claims.get(name, ())),
+            is_wanted=name in self._ledger.wanted,
+            is_locked=bool(set(keys) & self._table.locked),
+            is_complete=self._store.is_complete,
+        )
+
+    def _links(self, name: str) -> list[Link]:
+        found: list[Link] = []
+        for key, (owner, link) in self._ledger.links.items():
+            if owner == name:
+                values = self._table.at(key)
+                found.append(replace(link, row=None if values is None else self._store.row_of(values)))
+        return found
+
+    def _candidates(self, asked: Asked) -> list[Candidate]:
+        found: list[Candidate] = []
+        for values in self._table.rows:
+            row = self._store.row_of(values)
+            shared = row.numbers & asked.numbers.keys()
+            if row.is_open and shared:
+                owner = self._ledger.links.get(row.key, ("", None))[0]
+                ranks: dict[str, set[Rank]] = {}
+                for name, claims in self._ledger.claims.items():
+                    if name != asked.pseudonym and (common := shared & claims.keys()):
+                        ranks[name] = {claims[each] for each in common}
+                rivals = [self._claim(name, row, found_ranks) for name, found_ranks in ranks.items()]
+                mine = owner in {"", asked.pseudonym}
+                found.append(Candidate(row=row, owner=None if mine else owner, rivals=rivals))
+        return found
+
+    def _claim(self, name: str, claimed: Row, ranks: set[Rank]) -> Claim:
+        in_force = {each for each, rank in self._ledger.claims.get(name, {}).items() if rank is Rank.IN_FORCE}
+        rows = [self._store.row_of(values) for values in self._table.rows]
+        return Claim(
+            pseudonym=name,
+            rank=Rank.IN_FORCE if Rank.IN_FORCE in ranks else Rank.EARLIER,
+            has_own_row=any(
+                row.is_open
+                and bool(row.numbers & in_force)
+                and row.key != claimed.key
+                and self._ledger.links.get(row.key, (name,))[0] == name
+                for row in rows
+            ),
+            others=self._ledger.others.get(name, ""),
+        )
+
+    def write(self, writes: Mapping[str, Write], accept: Accept) -> Mapping[str, Written | Why]:
+        results: dict[str, Written | Why] = {}
+        left = dict(writes)
+        before = self._table.rows
+        while left:
+            self._table.rows = copy.deepcopy(before)
+            refused, written = self._attempt(left, accept)
+            results.update(refused)
+            if not refused:
+                results.update({name: Written(rows=rows) for name, rows in written.items()})
+            # All that deviate are taken out together, and the rest is done once more.
+            left = {name: write for name, write in left.items() if name not in refused} if refused else {}
+        if not any(isinstance(result, Written) for result in results.values()):
+            self._table.rows = before
+        return results
+
+    def _attempt(
+        self, writes: Mapping[str, Write], accept: Accept
+    ) -> tuple[dict[str, Why], Mapping[str, Sequence[Row]]]:
+        refused: dict[str, Why] = {}
+        touched: dict[str, list[dict[str, Raw] | None]] = {}
+        for name, write in writes.items():
+            try:
+                touched[name] = self._carry_out(write)
+            except RefusedError:
+                refused[name] = Why(reason=Reason.REFUSED_BY_TABLE, detail="the table refused the row")
+        doubled = [self._table.rows[number] for number in self._table.doubled()]
+        written: dict[str, list[Row]] = {}
+        for name, values in touched.items():
+            if any(one is not None and any(one is other for other in doubled) for one in values):
+                detail = "another row holds a value that must be unique"
+                refused[name] = Why(reason=Reason.COLLISION, detail=detail)
+                continue
+            is_there = [one is not None and any(one is row for row in self._table.rows) for one in values]
+            rows = [
+                self._store.row_of(one) if one is not None and there else None
+                for one, there in zip(values, is_there, strict=True)
+            ]
+            why = accept(name, rows)
+            if why is not None:
+                refused[name] = why
+            written[name] = [row for row in rows if row is not None]
+        return refused, written
+
+    def _carry_out(self, write: Write) -> list[dict[str, Raw] | None]:
+        table = self._table
+        match write:
+            case Insert(values=values):
+                row = table.trigger(None, table.draw_key({**self._view.binding.defaults, **values}))
+                if row is None:
+                    return [None]
+                table.rows.append(dict(row))
+                table.writes += 1
+                return [table.rows[-1]]
+            case Update(changed=keys, values=values) | Mark(changed=keys, values=values):
+                rows = [table.at(key) for key in keys]
+                for row in rows:
+                    if row is not None and (new := table.trigger(dict(row), {**row, **values})) is not None:
+                        row.update(new)
+                        table.writes += 1
+                return list(rows)
+            case Delete(rows=keys):
+                rows = [table.at(key) for key in keys]
+                for row in rows:
+                    if row is not None and table.trigger(dict(row), None) is None:
+                        table.rows = [each for each in table.rows if each is not row]
+                        table.writes += 1
+                return list(rows)
+
+    def save(self, records: Mapping[str, Record]) -> None:
+        for name, record in records.items():
+            self._ledger.entries[name] = record.entry
+            self._ledger.others[name] = record.others
+            if record.claims is not None:
+                self._ledger.claims[name] = dict(record.claims)
+            if record.links is not None:
+                kept = {key: pair for key, pair in self._ledger.links.items() if pair[0] != name}
+                self._ledger.links = kept | {link.key: (name, replace(link, row=None)) for link in record.links}
+            self._ledger.listed.pop(name, None)
+            if record.listed is not None:
+                self._ledger.listed[name] = record.listed
+            self._ledger.wanted.discard(name)

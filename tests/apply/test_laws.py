@@ -1,0 +1,443 @@
+"""The laws by which a department's rows stay right, L1 to L9, on every store."""
+
+from collections.abc import Callable
+
+import pytest
+
+from apply.bench import Bench, Shape
+from contract.forms import id_number, short_number
+from tellonce.apply.batch import Offered
+from tellonce.model.digest import MODULUS, from_hex
+from tellonce.model.divergence import Reason, RecordState
+
+MakeBench = Callable[[Shape], Bench]
+A, B, C = id_number(1), id_number(2), id_number(3)
+A15 = short_number(1)
+
+
+@pytest.fixture
+def bench_of() -> MakeBench:
+    """Makes a bench on the store under test."""
+    return Bench
+
+
+@pytest.fixture
+def bench(bench_of: MakeBench) -> Bench:
+    """A department that holds files of some people."""
+    return bench_of(Shape())
+
+
+class TestL1RowAnswersToItsRecord:
+    """A row is written only if it is open and answers to the record."""
+
+    def test_row_that_became_another_persons_is_left_alone(self, bench: Bench) -> None:
+        """A clerk used the row for somebody else; the record parks, and its link stays for a person to decide."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A, "Wang"))
+        bench.set(key, number=B, name="Stranger")
+
+        bench.apply(bench.event(1, A, "Wang 2nd"))
+
+        assert bench.names() == {B: "Stranger"}
+        assert (bench.reason(1), bench.state(1)) == (Reason.ROW_REASSIGNED, RecordState.PARKED)
+        assert bench.links(1) == [key]
+
+    def test_row_that_became_another_persons_is_not_deleted(self, bench: Bench) -> None:
+        """Nor does the record's end end it."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A))
+        bench.set(key, number=B, name="Stranger")
+
+        bench.apply(bench.delete(1))
+
+        assert bench.names() == {B: "Stranger"}
+        assert bench.reason(1) is Reason.ROW_REASSIGNED
+
+    @pytest.mark.parametrize("number", [A, A15, C], ids=["in force", "derived", "former"])
+    def test_row_under_a_number_of_the_record_is_its_row(self, bench: Bench, number: str) -> None:
+        """Whatever else a clerk has changed in it."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A, "Wang", None, C))
+        bench.set(key, number=number, name="Else")
+
+        bench.apply(bench.event(1, A, "New", None, C))
+
+        assert bench.rows("number", "name") == [(A, "New")]
+
+    def test_row_whose_number_alone_was_mistyped_is_its_row(self, bench: Bench) -> None:
+        """All other shared fields are as they were last written."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A, "Wang", "Lane"))
+        bench.set(key, number="mistyped")
+
+        bench.apply(bench.event(1, A, "New", "Lane"))
+
+        assert bench.rows("number", "name") == [(A, "New")]
+
+    def test_row_last_written_under_a_number_that_the_record_has_no_more_is_its_row(self, bench: Bench) -> None:
+        """A number that was corrected without being listed as a former one still stands in the row."""
+        bench.row(A)
+        bench.apply(bench.event(1, A))
+
+        bench.apply(bench.event(1, B, "New"))
+
+        assert bench.rows("number", "name") == [(B, "New")]
+
+    def test_row_that_was_last_written_long_ago_is_its_row(self, bench: Bench) -> None:
+        """Two changes of the number missed it, and a clerk has changed the rest; it holds what was last written."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A))
+        bench.table.locked = {key}
+        bench.apply(bench.event(1, B))
+        bench.table.locked = set()
+        bench.set(key, name="Else")
+
+        bench.apply(bench.event(1, C, "New"))
+
+        assert bench.rows("number", "name") == [(C, "New")]
+
+
+class TestL2EveryOpenRowIsAccountedFor:
+    """Of several open rows with one number none is passed over, and none is guessed at."""
+
+    def test_several_rows_are_ambiguous(self, bench: Bench) -> None:
+        """No row is written where nobody knows which is meant."""
+        bench.row(A, "First")
+        bench.row(A, "Second")
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.rows("name") == [("First",), ("Second",)]
+        assert (bench.reason(1), bench.state(1)) == (Reason.AMBIGUOUS, RecordState.AMBIGUOUS)
+
+    def test_row_that_is_linked_goes_on_being_written_beside_a_second_one(self, bench: Bench) -> None:
+        """Once somebody looks around, the second row makes the record ambiguous, and the first is kept up to date."""
+        first = bench.row(A, "First")
+        bench.apply(bench.event(1, A, "First"))
+        bench.row(A, "Second")
+
+        bench.apply(bench.event(1, A, "New"), looks_around=True)
+
+        assert bench.rows("name") == [("New",), ("Second",)]
+        assert (bench.state(1), bench.links(1)) == (RecordState.AMBIGUOUS, [first])
+
+    def test_where_a_record_may_have_many_rows_all_are_written(self, bench_of: MakeBench) -> None:
+        """Also one that was opened after the others were linked."""
+        bench = bench_of(Shape(rows="many"))
+        bench.row(A, "First")
+        bench.row(A15, "Second")
+        bench.apply(bench.event(1, A, "Wang"))
+        bench.row(A, "Third")
+
+        bench.apply(bench.event(1, A, "New"), looks_around=True)
+
+        assert bench.rows("number", "name") == [(A, "New")] * 3
+        assert bench.is_equal(1)
+
+    def test_row_loaded_anew_under_another_key_is_linked(self, bench: Bench) -> None:
+        """The row of before is gone, and one with the same number is there."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A))
+        bench.set(key, pid=900)
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.names() == {A: "New"}
+        assert bench.links(1) == ["[900]"]
+
+    def test_row_with_a_column_that_cannot_be_read_has_its_number_still(self, bench: Bench) -> None:
+        """What is unreadable is overwritten by what is right."""
+        bench.row(A, name=1.5)
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.names() == {A: "New"}
+
+    def test_file_that_is_opened_beside_a_closed_one_is_linked(self, bench: Bench) -> None:
+        """An account closed and opened anew is two rows, and only the open one is the service's."""
+        old = bench.row(A, "Old")
+        bench.apply(bench.event(1, A, "Old"))
+        bench.set(old, state="closed")
+        bench.row(A, "Fresh")
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.rows("name", "state") == [("New", "open"), ("Old", "closed")]
+
+
+class TestL3ClosedRowIsNeverWritten:
+    """A closed row is left as it is, but for what the record's own delete has marked."""
+
+    def test_closed_row_is_not_written(self, bench: Bench) -> None:
+        """The record is out of scope while its file is closed."""
+        key = bench.row(A, "Old")
+        bench.apply(bench.event(1, A, "Old"))
+        bench.set(key, state="closed")
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.names() == {A: "Old"}
+        assert bench.state(1) is RecordState.OUT_OF_SCOPE
+
+    @pytest.mark.parametrize("on_delete", ["delete", "mark"])
+    def test_closed_row_is_neither_deleted_nor_marked(self, bench_of: MakeBench, on_delete: str) -> None:
+        """Whatever becomes of the record."""
+        bench = bench_of(Shape(on_delete="delete" if on_delete == "delete" else "mark"))
+        key = bench.row(A, "Old")
+        bench.apply(bench.event(1, A, "Old"))
+        bench.set(key, state="closed")
+        writes = bench.table.writes
+
+        bench.apply(bench.delete(1))
+
+        assert bench.names() == {A: "Old"}
+        assert bench.table.writes == writes
+        assert bench.state(1) is RecordState.DELETED
+
+    def test_delete_that_parked_is_a_delete_when_it_is_tried_again(self, bench: Bench) -> None:
+        """L7: what a parked record was to become stays what it was."""
+        key = bench.row(A, note="no")
+        bench.apply(bench.event(1, A))
+        end = bench.delete(1)
+        bench.apply(end)
+        assert bench.reason(1) is Reason.REFUSED_BY_TABLE
+        bench.set(key, note="")
+
+        bench.apply(end)
+
+        assert bench.rows("number") == []
+        assert (bench.state(1), bench.reason(1)) == (RecordState.DELETED, None)
+
+
+class TestL4NothingIsPairedByOrder:
+    """A new row is linked by its own key."""
+
+    def test_rows_that_are_inserted_together_are_each_their_records(self, bench_of: MakeBench) -> None:
+        """Whatever key the database draws."""
+        bench = bench_of(Shape(scope="mirror"))
+        draws = iter([7, 3, 9, 1])
+        bench.table.draw_key = lambda row: {"state": "open", **row, "pid": next(draws)}
+
+        bench.apply(*(bench.event(serial, f"N{serial}", f"Name {serial}") for serial in range(4)))
+
+        by_key = {bench.table.key_of(row): row["number"] for row in bench.table.rows}
+        assert [[by_key[key] for key in bench.links(serial)] for serial in range(4)] == [["N0"], ["N1"], ["N2"], ["N3"]]
+
+
+class TestL5NoEffectIsNotAbsence:
+    """A write that changed nothing although the row is there parks its record; the link stays."""
+
+    def test_update_that_is_swallowed_parks(self, bench_of: MakeBench) -> None:
+        """The person gets no second row."""
+        bench = bench_of(Shape(scope="mirror"))
+        bench.apply(bench.event(1, A, "Old"))
+        (key,) = bench.links(1)
+        bench.set(key, note="frozen")
+
+        bench.apply(bench.event(1, B, "New"))
+
+        assert bench.names() == {A: "Old"}
+        assert (bench.reason(1), bench.links(1)) == (Reason.NO_EFFECT, [key])
+        bench.set(key, note="")
+        bench.apply(bench.event(1, B, "New"))
+        assert bench.names() == {B: "New"}
+
+    def test_delete_that_is_swallowed_parks(self, bench: Bench) -> None:
+        """The row is there still."""
+        key = bench.row(A, note="frozen")
+        bench.apply(bench.event(1, A))
+
+        bench.apply(bench.delete(1))
+
+        assert bench.names() == {A: "Wang"}
+        assert (bench.reason(1), bench.links(1)) == (Reason.NO_EFFECT, [key])
+
+    def test_other_records_of_the_batch_are_applied(self, bench: Bench) -> None:
+        """What one row's trigger does is no other record's trouble."""
+        for number, note in ((A, "frozen"), (B, "no"), (C, "")):
+            bench.row(number, "Old", note=note)
+
+        bench.apply(bench.event(1, A, "New"), bench.event(2, B, "New"), bench.event(3, C, "New"))
+
+        assert bench.names() == {A: "Old", B: "Old", C: "New"}
+        assert [bench.reason(serial) for serial in (1, 2, 3)] == [Reason.NO_EFFECT, Reason.REFUSED_BY_TABLE, None]
+
+
+class TestL6MatchIsWeighed:
+    """A row is linked only where no other record has as good a claim."""
+
+    def test_row_goes_to_the_one_whose_other_fields_it_holds(self, bench: Bench) -> None:
+        """Two people once shared a number; the file is the one's who has another number by now."""
+        bench.row(B, "Owner")
+
+        bench.apply(bench.event(1, A, "Owner", None, B), bench.event(2, B, "Stranger"))
+
+        assert bench.rows("number", "name") == [(A, "Owner")]
+        assert bench.state(2) is RecordState.OUT_OF_SCOPE
+
+    def test_whichever_comes_first(self, bench: Bench) -> None:
+        """Until the epoch's snapshot is read to its end, a row that differs is nobody's."""
+        bench.row(B, "Owner")
+        second = bench.event(2, B, "Stranger")
+        bench.apply(second, is_complete=False)
+        assert bench.reason(2) is Reason.AWAITING_SNAPSHOT
+
+        bench.apply(bench.event(1, A, "Owner", None, B), is_complete=False)
+        bench.apply(second)
+
+        assert bench.names() == {B: "Owner"}
+
+    def test_row_that_fits_neither_is_ambiguous_for_both(self, bench: Bench) -> None:
+        """A person decides."""
+        bench.row(B, "Third")
+
+        bench.apply(bench.event(1, A, "Owner", None, B), bench.event(2, B, "Stranger"))
+
+        assert bench.names() == {B: "Third"}
+        assert [bench.reason(1), bench.reason(2)] == [Reason.AMBIGUOUS, Reason.AMBIGUOUS]
+
+    @pytest.mark.parametrize("one_by_one", [True, False])
+    def test_who_has_a_row_under_the_number_in_force_claims_no_other(self, bench: Bench, *, one_by_one: bool) -> None:
+        """A former number given to somebody else does not stand in the way of its present holder."""
+        bench.row(A, "Old Owner")
+        bench.row(B, "Old Name")
+        events = [bench.event(1, A, "Owner", None, B), bench.event(2, B, "Stranger")]
+
+        for event in events if one_by_one else [events]:
+            bench.apply(*([event] if isinstance(event, Offered) else event))
+        bench.apply(bench.event(1, A, "Owner", None, B), looks_around=True)
+
+        assert bench.names() == {A: "Owner", B: "Stranger"}
+
+    def test_row_that_looks_like_its_former_holders_is_its_present_holders(self, bench: Bench) -> None:
+        """For the former holder has another."""
+        bench.row(A, "Owner")
+        bench.row(B, "Owner")
+
+        bench.apply(bench.event(1, A, "Owner", None, B), bench.event(2, B, "Stranger"))
+
+        assert bench.names() == {A: "Owner", B: "Stranger"}
+        assert [bench.state(1), bench.state(2)] == [RecordState.HELD, RecordState.HELD]
+
+    def test_link_under_the_number_in_force_is_not_undone_by_anothers_former_number(self, bench: Bench) -> None:
+        """The present holder keeps the row, also against one who looks like it."""
+        key = bench.row(B, "Stranger")
+        bench.apply(bench.event(2, B, "Stranger"))
+
+        bench.apply(bench.event(1, A, "Stranger", None, B), looks_around=True)
+
+        assert (bench.links(2), bench.links(1)) == ([key], [])
+        assert bench.state(1) is RecordState.OUT_OF_SCOPE
+
+    def test_number_in_force_of_two_is_nobodys(self, bench: Bench) -> None:
+        """An authority that gave one number to two people has both wait for a person."""
+        bench.row(A, "Old")
+
+        bench.apply(bench.event(1, A, "One"), bench.event(2, A, "Two"))
+
+        assert bench.names() == {A: "Old"}
+        assert [bench.reason(1), bench.reason(2)] == [Reason.AMBIGUOUS, Reason.AMBIGUOUS]
+
+
+class TestL8EqualRowIsNotWritten:
+    """A row that holds the event already is not touched; the ledger alone moves."""
+
+    @pytest.mark.parametrize("scope", ["mirror", "existing"])
+    def test_resync_of_equal_data_writes_nothing(self, bench_of: MakeBench, scope: str) -> None:
+        """No trigger of the department fires."""
+        bench = bench_of(Shape(scope="mirror" if scope == "mirror" else "existing"))
+        if scope == "existing":
+            bench.row(A)
+        bench.apply(bench.event(1, A, "Wang", "Lane"))
+        writes = bench.table.writes
+
+        bench.apply(bench.event(1, A, "Wang", "Lane"))
+
+        assert bench.table.writes == writes
+        assert bench.is_equal(1)
+
+    def test_row_that_was_equal_before_it_was_linked_is_not_written(self, bench: Bench) -> None:
+        """It is linked, and that is all."""
+        key = bench.row(A, "Wang", "Lane")
+
+        bench.apply(bench.event(1, A, "Wang", "Lane"))
+
+        assert (bench.table.writes, bench.links(1)) == (0, [key])
+        assert bench.is_equal(1)
+
+
+class TestL9WhatReadsBackOtherwiseIsNotApplied:
+    """A record whose row holds something else after the write rolls back and parks."""
+
+    def test_value_that_a_trigger_cuts_parks(self, bench: Bench) -> None:
+        """Nothing of the record is left in the row."""
+        bench.row(A, "Old", note="cut")
+
+        bench.apply(bench.event(1, A, "Wang Fang", "Lane"))
+
+        assert bench.rows("name", "street") == [("Old", None)]
+        assert bench.reason(1) is Reason.CANNOT_HOLD
+
+    def test_column_that_may_keep_what_it_has_keeps_it_alone(self, bench: Bench) -> None:
+        """The others are written, and the record stays listed."""
+        bench.row(A, "Old", "Lane")
+
+        bench.apply(bench.event(1, A, "New", "A Street Far Too Long"))
+
+        assert bench.rows("name", "street") == [("New", "Lane")]
+        assert (bench.reason(1), bench.is_equal(1)) == (Reason.CANNOT_HOLD, False)
+
+    def test_value_that_a_column_cannot_hold_parks(self, bench: Bench) -> None:
+        """Its codec says so before anything is written."""
+        bench.row(A, "Old")
+
+        bench.apply(bench.event(1, A, "A Name Far Too Long"))
+
+        assert (bench.names(), bench.reason(1)) == ({A: "Old"}, Reason.CANNOT_HOLD)
+
+
+class TestMoves:
+    """What several records of one batch do to each other."""
+
+    def test_exchange_of_unique_values_is_one_move(self, bench_of: MakeBench) -> None:
+        """Two numbers that were exchanged by mistake are put right."""
+        bench = bench_of(Shape(scope="mirror", is_unique=True))
+        bench.apply(bench.event(1, A, "Anna"), bench.event(2, B, "Bert"))
+
+        bench.apply(bench.event(1, B, "Anna"), bench.event(2, A, "Bert"))
+
+        assert bench.names() == {B: "Anna", A: "Bert"}
+
+    def test_unique_value_of_a_strangers_row_parks_its_record_alone(self, bench_of: MakeBench) -> None:
+        """The others of the batch are applied."""
+        bench = bench_of(Shape(scope="mirror", is_unique=True))
+        bench.apply(bench.event(1, A, "Anna"), bench.event(2, B, "Bert"))
+        bench.row(C, "Walk-in", state="open")
+        bench.set(bench.links(1)[0], note="")
+
+        bench.apply(bench.event(1, C, "Anna"), bench.event(2, B, "New"))
+
+        assert bench.names() == {A: "Anna", B: "New", C: "Walk-in"}
+        assert (bench.reason(1), bench.reason(2)) == (Reason.COLLISION, None)
+
+    def test_row_that_another_transaction_holds_parks_its_record_alone(self, bench: Bench) -> None:
+        """It is tried again soon."""
+        key = bench.row(A, "Old")
+        bench.row(B, "Old")
+        bench.table.locked = {key}
+
+        bench.apply(bench.event(1, A, "New"), bench.event(2, B, "New"))
+
+        assert bench.names() == {A: "Old", B: "New"}
+        assert bench.reason(1) is Reason.LOCKED
+
+    def test_sum_is_of_what_the_rows_hold(self, bench: Bench) -> None:
+        """After anything, the stream's sum is that of its entries."""
+        bench.row(A, "Old", note="cut")
+        bench.row(B, "Old")
+        bench.apply(bench.event(1, A, "Wang Fang"), bench.event(2, B, "New"), bench.event(3, C, "Nobody"))
+        bench.apply(bench.delete(2), bench.event(1, A, "Old"))
+
+        entries = bench.store.ledger.entries.values()
+        assert bench.stream().sum == sum(from_hex(each.digest) for each in entries if each.digest) % MODULUS
+        assert bench.stream().count == sum(each.digest is not None for each in entries) == 2
