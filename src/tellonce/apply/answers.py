@@ -4,11 +4,11 @@ from collections import defaultdict
 
 from sqlalchemy import Connection
 
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.subscription import SubscribedView
 from tellonce.control.messages import MOST_ANSWERED, Answer, BucketSum, Inquiry, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
 from tellonce.storage.database import clock_ms
+from tellonce.storage.ledger import Ledger
 
 __all__ = ["answer_inquiry"]
 

@@ -9,7 +9,6 @@ import structlog
 from sqlalchemy import Engine
 
 from tellonce.apply.answers import answer_inquiry
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.parked import due
 from tellonce.apply.repair_orders import RepairOrders
 from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
@@ -22,6 +21,7 @@ from tellonce.control.messages import Attestation, Inquiry
 from tellonce.kafka.group import GroupReader, ReadMessage, Start
 from tellonce.observability.messages import message_by_itself
 from tellonce.storage.database import reading
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.subscriber.entries import StreamRow
 from tellonce.topology.topics import RECONCILER
 

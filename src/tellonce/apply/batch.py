@@ -72,7 +72,14 @@ def carry_out(
         )
         stream.move(known[name].entry, records[name].entry)
     transaction.save(records)
+    transaction.hasten(_rivals(known, records))
     return records
+
+
+def _rivals(known: Mapping[str, Known], records: Mapping[str, Record]) -> set[str]:
+    """Gives who waits for it to be known whose rows these are, where a record has its own now, or needs none."""
+    settled = (name for name, record in records.items() if record.listed is None)
+    return {rival.pseudonym for name in settled for each in known[name].candidates for rival in each.rivals}
 
 
 def _decisions(view: BoundView, wishes: Mapping[str, Wanted], known: Mapping[str, Known]) -> dict[str, Decision]:

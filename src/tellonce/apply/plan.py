@@ -12,7 +12,6 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from tellonce.apply.incoming import Incoming, decode_incoming
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.repairs import end_repairs, wanted_repairs
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import UnknownSchemaError
@@ -22,6 +21,7 @@ from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import PoisonMessageError
 from tellonce.storage.bound_table import RowKey
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.subscriber.entries import Entry
 
 __all__ = ["Decision", "Reason", "plan_batch"]

@@ -15,6 +15,8 @@ from tellonce.storage.subscriber.store import Listed, Record, Written
 
 __all__ = ["Settled", "accept", "settle", "why_parked"]
 
+_RETRIED = frozenset((Reason.LOCKED, Reason.COLLISION, Reason.UNKNOWN_SCHEMA))
+
 DigestOf = Callable[[Row], int]
 """Gives what a row adds to the sum: one that no record has, where a field cannot be read."""
 
@@ -114,7 +116,7 @@ def settle(  # noqa: PLR0913 - what was known, wished, decided and done
         links=_links(wanted, known, decision, result, rows),
         claims=None if wanted.refused else {each: number.rank for each, number in wanted.numbers.items()},
         others=wanted.others,
-        listed=None if why is None else Listed(why=why, payload=event.payload),
+        listed=None if why is None else Listed(why=why, payload=event.payload, is_retried=why.reason in _RETRIED),
     )
 
 

@@ -7,13 +7,13 @@ import structlog
 from sqlalchemy import Engine
 
 from tellonce.apply.incoming import read_batch
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.transaction import Applied, apply_batch
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.position import Position, PositionTracker
 from tellonce.storage.database import writing
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.subscriber.entries import StreamRow
 
 __all__ = ["StreamApplier", "load_stream", "stop_stream"]

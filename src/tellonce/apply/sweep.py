@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine
 
 from tellonce.apply.attest import attest, unlinked_task
 from tellonce.apply.execute import row_element
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.subscription import SubscribedView
 from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
 from tellonce.storage.bound_table import BoundRow, RowKey
 from tellonce.storage.database import reading, writing
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.progress import load_cursor, save_cursor
 from tellonce.storage.subscriber.entries import Entry
 

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Engine
 from tellonce.apply.attest import attest
 from tellonce.apply.execute import digest_of_rows, execute
 from tellonce.apply.incoming import Batch, Incoming
-from tellonce.apply.ledger import Ledger
 from tellonce.apply.parked import hasten, save_parked
 from tellonce.apply.plan import Decision, plan_batch
 from tellonce.apply.subscription import SubscribedView
@@ -19,6 +18,7 @@ from tellonce.model.divergence import RecordState
 from tellonce.model.errors import TellonceError
 from tellonce.model.position import Position
 from tellonce.storage.database import clock_ms, writing
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 
 __all__ = ["Applied", "PositionMovedError", "apply_batch", "attest_anew", "retry_parked"]

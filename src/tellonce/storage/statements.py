@@ -1,12 +1,13 @@
 """Small SQL shared by publishing and applying: bulk upserts and look-ups by many keys, in either dialect."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, any_, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["by_name", "in_slices", "insert_if_absent", "select_by_keys", "upsert"]
+__all__ = ["among", "by_name", "in_slices", "insert_if_absent", "select_by_keys", "upsert"]
 
 # SQLite's default limit is 32,766 bound parameters in one statement; PostgreSQL's is 65,535.
 _KEYS_PER_STATEMENT = 5_000
@@ -20,12 +21,20 @@ def in_slices(items: Sequence[T], size: int = _KEYS_PER_STATEMENT) -> Iterator[S
         yield items[start : start + size]
 
 
+def among(connection: Connection, column: ColumnElement[str], keys: Collection[str]) -> ColumnElement[bool]:
+    """Gives that a column is one of the keys: one parameter however many there are, so one plan serves all batches."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(keys), type_=postgresql.ARRAY(Text)))
+    given = func.json_each(json.dumps(list(keys))).table_valued("value")
+    return column.in_(select(given.c.value))
+
+
 def select_by_keys(
     connection: Connection, statement: Select[*tuple[object, ...]], column: ColumnElement[str], keys: Sequence[str]
 ) -> Iterator[Row[*tuple[object, ...]]]:
     """Gives the rows of `statement` whose `column` is one of the keys."""
-    for some in in_slices(keys):
-        yield from connection.execute(statement.where(column.in_(some)))
+    if keys:
+        yield from connection.execute(statement.where(among(connection, column, keys)))
 
 
 def upsert(

@@ -16,7 +16,7 @@ class OwnTables:
     """The tables of one dialect.
 
     At an authority: `record_version`, `lease`, `stream`, `published`, `staged`, `snapshot`, `unpublished`.
-    At a subscriber: `position`, `applied`, `linked_row`, `match_hash`, `parked`, `repair`.
+    At a subscriber: `position`, `applied`, `linked_row`, `match_hash`, `claim`, `parked`, `repair`.
     At both: `progress` (of sweeps and of control topics read).
     """
 
@@ -174,7 +174,20 @@ class OwnTables:
             Column("view", Text, primary_key=True),
             Column("row_key", Text, primary_key=True),
             Column("pseudonym", Text, nullable=False),
+            Column("number", Text, nullable=False, server_default=text("''")),
+            Column("others", Text, nullable=False, server_default=text("''")),
+            Column("by_person", Boolean, nullable=False, server_default=text("false")),
+            Column("is_ended", Boolean, nullable=False, server_default=text("false")),
             self._index("linked_row_record", "view", "pseudonym"),
+        )
+        self.claim = self._table(
+            "claim",
+            Column("view", Text, primary_key=True),
+            Column("hash", Text, primary_key=True),
+            Column("pseudonym", Text, primary_key=True),
+            Column("rank", Text, nullable=False),
+            Column("others", Text, nullable=False),
+            self._index("claim_record", "view", "pseudonym"),
         )
         self.match_hash = self._table(
             "match_hash",

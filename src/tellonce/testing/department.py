@@ -6,7 +6,7 @@ Departments test their bindings with it, and tests of deciding play hundreds of 
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -77,6 +77,7 @@ class _Ledger:
     claims: dict[str, dict[str, Rank]] = field(default_factory=dict[str, dict[str, Rank]])
     links: dict[RowKey, tuple[str, Link]] = field(default_factory=dict[RowKey, tuple[str, Link]])
     listed: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    due: set[str] = field(default_factory=set[str])
     wanted: set[str] = field(default_factory=set[str])
 
 
@@ -116,6 +117,8 @@ class _Transaction:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._view, self._table, self._ledger = store.view, store.table, store.ledger
+        self._around: list[Row] = []
+        """The rows that hold a number of a record asked about."""
 
     def clock_ms(self) -> int:
         return self._store.now_ms
@@ -139,6 +142,8 @@ class _Transaction:
             self._ledger.others[one.pseudonym] = one.others
 
     def know(self, asked: Sequence[Asked]) -> Mapping[str, Known]:
+        numbers = {each for one in asked for each in one.numbers}
+        self._around = [row for row in map(self._store.row_of, self._table.rows) if row.numbers & numbers]
         return {one.pseudonym: self._know(one) for one in asked}
 
     def _know(self, asked: Asked) -> Known:
@@ -186,7 +191,6 @@ class _Transaction:
 
     def _claim(self, name: str, claimed: Row, ranks: set[Rank]) -> Claim:
         in_force = {each for each, rank in self._ledger.claims.get(name, {}).items() if rank is Rank.IN_FORCE}
-        rows = [self._store.row_of(values) for values in self._table.rows]
         return Claim(
             pseudonym=name,
             rank=Rank.IN_FORCE if Rank.IN_FORCE in ranks else Rank.EARLIER,
@@ -195,7 +199,7 @@ class _Transaction:
                 and bool(row.numbers & in_force)
                 and row.key != claimed.key
                 and self._ledger.links.get(row.key, (name,))[0] == name
-                for row in rows
+                for row in (*self._around, *(link.row for link in self._links(name) if link.row is not None))
             ),
             others=self._ledger.others.get(name, ""),
         )
@@ -269,6 +273,9 @@ class _Transaction:
                         table.writes += 1
                 return list(rows)
 
+    def hasten(self, pseudonyms: Collection[str]) -> None:
+        self._ledger.due |= set(pseudonyms) & self._ledger.listed.keys()
+
     def save(self, records: Mapping[str, Record]) -> None:
         for name, record in records.items():
             self._ledger.entries[name] = record.entry
@@ -279,6 +286,7 @@ class _Transaction:
                 kept = {key: pair for key, pair in self._ledger.links.items() if pair[0] != name}
                 self._ledger.links = kept | {link.key: (name, replace(link, row=None)) for link in record.links}
             self._ledger.listed.pop(name, None)
+            self._ledger.due.discard(name)
             if record.listed is not None:
                 self._ledger.listed[name] = record.listed
             self._ledger.wanted.discard(name)

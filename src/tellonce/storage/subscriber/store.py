@@ -1,6 +1,6 @@
 """The protocol that a subscriber's database answers to, for one view; `tests/apply` has the laws of all who do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +31,8 @@ class Listed:
 
     why: Why
     payload: bytes
+    is_retried: bool = False
+    """Whether it is tried again by itself, after a while that grows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,10 @@ class Transaction(Protocol):
         Raises:
             RetryableError: the database is away, or what it met concerns the whole transaction.
         """
+        ...
+
+    def hasten(self, pseudonyms: Collection[str]) -> None:
+        """Has those of these records that are parked tried again at once, since what they met has changed."""
         ...
 
     def save(self, records: Mapping[str, Record]) -> None:

@@ -3,7 +3,7 @@
 The stream's sum and counts move with the entries, in the same transaction, under the lock of the position's row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, Table, delete, select, update
 
@@ -12,11 +12,16 @@ from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import InvariantError
 from tellonce.model.position import Position, parse_ranges, render_ranges
 from tellonce.storage.bound_table import RowKey
-from tellonce.storage.statements import by_name, in_slices, insert_if_absent, select_by_keys, upsert
+from tellonce.storage.database import clock_ms
+from tellonce.storage.statements import among, by_name, insert_if_absent, select_by_keys, upsert
 from tellonce.storage.subscriber.entries import COUNTED, OUTCOMES, Entry, StreamRow
+from tellonce.storage.subscriber.facts import Asked, Link, Rank
+from tellonce.storage.subscriber.store import Record
 from tellonce.storage.tables import own_tables
 
 __all__ = ["Ledger"]
+
+_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 1_000, 60_000
 
 
 class Ledger:
@@ -169,6 +174,137 @@ class Ledger:
         ]
         insert_if_absent(self._connection, table, rows)
 
+    def record_links(self, pseudonyms: Collection[str]) -> dict[str, list[Link]]:
+        """Gives the links of records, without the rows themselves."""
+        table = self._own.linked_row
+        found: dict[str, list[Link]] = {}
+        statement = select(table).where(table.c.view == self._view)
+        for row in select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms)):
+            known = by_name(row)
+            link = Link(
+                key=known["row_key"],
+                number=known["number"],
+                others=known["others"],
+                by_person=bool(known["by_person"]),
+                is_ended=bool(known["is_ended"]),
+            )
+            found.setdefault(known["pseudonym"], []).append(link)
+        return found
+
+    def claims_of(self, pseudonyms: Collection[str]) -> dict[str, dict[str, Rank]]:
+        """Gives the numbers that records answer to, by hash."""
+        table = self._own.claim
+        statement = select(table.c.pseudonym, table.c.hash, table.c.rank).where(table.c.view == self._view)
+        found: dict[str, dict[str, Rank]] = {}
+        for name, number, rank in select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms)):
+            found.setdefault(str(name), {})[str(number)] = Rank(str(rank))
+        return found
+
+    def claims_on(self, numbers: Collection[str]) -> list[tuple[str, str, Rank, str]]:
+        """Gives who answers to numbers: hash, record, rank, and the hash of the record's other fields."""
+        claim = self._own.claim
+        statement = select(claim.c.hash, claim.c.pseudonym, claim.c.rank, claim.c.others).where(
+            claim.c.view == self._view
+        )
+        rows = select_by_keys(self._connection, statement, claim.c.hash, list(numbers))
+        return [(str(number), str(name), Rank(str(rank)), str(others)) for number, name, rank, others in rows]
+
+    def add_claims(self, asked: Sequence[Asked]) -> None:
+        """Keeps which numbers records answer to beside those that are kept already."""
+        rows = [
+            {"view": self._view, "hash": number, "pseudonym": one.pseudonym, "rank": each.rank, "others": one.others}
+            for one in asked
+            for number, each in one.numbers.items()
+        ]
+        upsert(self._connection, self._own.claim, rows)
+
+    def save_records(self, records: Mapping[str, Record]) -> None:
+        """Keeps entries, links and claims of records as they are now."""
+        table = self._own.applied
+        names = Entry.__slots__
+        entries = [
+            {"view": self._view, **{name: getattr(one.entry, name) for name in names}} for one in records.values()
+        ]
+        upsert(self._connection, table, entries)
+        linked = {name: one.links for name, one in records.items() if one.links is not None}
+        self._delete(self._own.linked_row, list(linked))
+        links = [
+            {
+                "view": self._view,
+                "row_key": link.key,
+                "pseudonym": name,
+                "number": link.number,
+                "others": link.others,
+                "by_person": link.by_person,
+                "is_ended": link.is_ended,
+            }
+            for name, some in linked.items()
+            for link in some
+        ]
+        upsert(self._connection, self._own.linked_row, links)
+        claimed = {name: one.claims for name, one in records.items() if one.claims is not None}
+        self._delete(self._own.claim, list(claimed))
+        claims = [
+            {"view": self._view, "hash": number, "pseudonym": name, "rank": rank, "others": records[name].others}
+            for name, some in claimed.items()
+            for number, rank in some.items()
+        ]
+        upsert(self._connection, self._own.claim, claims)
+
+    def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
+        """Gives those of these records that are to be published again for this department."""
+        table = self._own.repair
+        statement = select(table.c.pseudonym).where(table.c.view == self._view)
+        return frozenset(
+            str(name) for (name,) in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms)
+        )
+
+    def hasten(self, pseudonyms: Collection[str]) -> None:
+        """Makes those of these records that are parked due at once."""
+        if pseudonyms:
+            table = self._own.parked
+            mine = among(self._connection, table.c.pseudonym, pseudonyms)
+            now = clock_ms(self._connection)
+            self._connection.execute(update(table).where(table.c.view == self._view, mine).values(retry_at_ms=now))
+
+    def save_listed(self, records: Mapping[str, Record]) -> None:
+        """Lists those records that are parked, and takes the others off the list."""
+        table = self._own.parked
+        statement = select(table.c.pseudonym, table.c.version, table.c.attempts, table.c.parked_at_ms)
+        of_view = statement.where(table.c.view == self._view)
+        before = {
+            str(name): (version, int(str(attempts)), at_ms)
+            for name, version, attempts, at_ms in select_by_keys(
+                self._connection, of_view, table.c.pseudonym, list(records)
+            )
+        }
+        self._delete(table, [name for name, record in records.items() if record.listed is None and name in before])
+        now = clock_ms(self._connection)
+        rows: list[dict[str, object]] = []
+        for name, record in records.items():
+            if record.listed is None:
+                continue
+            entry, listed = record.entry, record.listed
+            version, tried, since = before.get(name, (entry.version, 0, now))
+            wait = min(_FIRST_WAIT_MS << min(tried, 10), _LONGEST_WAIT_MS)
+            rows.append(
+                {
+                    "view": self._view,
+                    "pseudonym": name,
+                    "partition": entry.partition,
+                    "reason": listed.why.reason,
+                    "detail": listed.why.detail,
+                    "epoch": entry.epoch,
+                    "version": entry.version,
+                    "sequence": entry.sequence,
+                    "payload": listed.payload,
+                    "attempts": tried + 1,
+                    "parked_at_ms": since if version == entry.version else now,
+                    "retry_at_ms": now + wait if listed.is_retried else None,
+                }
+            )
+        upsert(self._connection, table, rows)
+
     def is_complete(self, partitions: int) -> bool:
         """Tells whether the end of the present epoch's snapshot was passed in every stream of the view."""
         table = self._own.position
@@ -178,8 +314,9 @@ class Ledger:
         return len(rows) >= partitions and all(0 < epoch == complete for epoch, complete in rows)
 
     def _delete(self, table: Table, pseudonyms: Sequence[str]) -> None:
-        for some in in_slices(pseudonyms):
-            self._connection.execute(delete(table).where(table.c.view == self._view, table.c.pseudonym.in_(some)))
+        if pseudonyms:
+            mine = among(self._connection, table.c.pseudonym, pseudonyms)
+            self._connection.execute(delete(table).where(table.c.view == self._view, mine))
 
 
 def _entry(row: Row[*tuple[object, ...]]) -> Entry:

@@ -1,0 +1,1 @@
+"""PostgreSQL: what a subscriber's store does there in its own way."""

@@ -1,0 +1,307 @@
+"""A department's table on PostgreSQL: values travel as text, and the database casts them to each column's base type."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tellonce.declare.binding import Existing
+from tellonce.declare.codec import Raw
+from tellonce.model.divergence import Reason
+from tellonce.storage.database import sqlstate_of
+from tellonce.storage.postgres.catalogue import Column, from_text, to_text
+from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
+from tellonce.storage.subscriber.facts import Number, Row, RowKey
+from tellonce.storage.subscriber.view import BoundView
+
+__all__ = ["PostgresRows", "PostgresTable"]
+
+_LOCKED = Why(reason=Reason.LOCKED, detail="another transaction holds the row, or a value that must be unique")
+_TYPES_OF_NUMBERS = frozenset(("int2", "int4", "int8", "numeric"))
+_DIGITS = 18
+"""Digits that a bigint surely holds, as an ID number has them."""
+
+
+class PostgresTable:
+    """What is known of a bound table, once: its statements' parts."""
+
+    def __init__(
+        self,
+        view: BoundView,
+        columns: Mapping[str, Column],
+        key: Sequence[str],
+        unique: Sequence[Sequence[str]],
+        quote: Any,
+    ) -> None:
+        """`quote` quotes an identifier."""
+        self.view = view
+        self.columns = columns
+        self.key = [columns[name] for name in key]
+        self.unique = unique
+        self.quote = quote
+        self.name = ".".join(quote(part) for part in view.binding.table.split("."))
+        """The table's quoted name; its last part is what the department's own predicate may call it."""
+        self.alias = quote(view.binding.table.rpartition(".")[2])
+        scope = view.binding.scope
+        predicate = scope.open if isinstance(scope, Existing) and scope.open else "true"
+        self.open = f"coalesce(({predicate.replace('%', '%%')}), false)"
+        marks = view.binding.mark
+        self.marks = {f"mark_{number}": to_text(raw) for number, raw in enumerate(marks.values())}
+        marked = [
+            f"{self.column(name)} IS NOT DISTINCT FROM {self.cast(name, f'%(mark_{number})s')}"
+            for number, name in enumerate(marks)
+        ]
+        self.marked = " AND ".join(marked) or "false"
+        held = [f"{self.column(column.column)}::text" for column in view.columns]
+        keys = [f"{self.column(column.name)}::text" for column in self.key]
+        self.selected = ", ".join([*keys, self.open, self.marked, *held])
+        self.is_key = " AND ".join(
+            f"{self.column(column.name)} = {self.cast(column.name, f's.tellonce_{number}')}"
+            for number, column in enumerate(self.key)
+        )
+        self.returned = f"ARRAY[{', '.join(keys)}]"
+
+    def column(self, name: str) -> str:
+        """Gives a column's name as statements have it."""
+        return f"{self.alias}.{self.quote(name)}"
+
+    def cast(self, name: str, expression: str) -> str:
+        """Gives an expression of text in a column's base type."""
+        return f"CAST(CAST({expression} AS pg_catalog.text) AS {self.columns[name].cast})"
+
+    def keys_given(self, keys: Iterable[RowKey]) -> dict[str, list[str | None]]:
+        """Gives rows' keys as parameters, a list for each column of the key."""
+        values = [json.loads(key) for key in keys]
+        return {
+            f"s{number}": [None if each[number] is None else str(each[number]) for each in values]
+            for number in range(len(self.key))
+        }
+
+    def key_of(self, values: Sequence[str | None]) -> RowKey:
+        """Gives a row's key from its text."""
+        found = [from_text(column.kind, value) for column, value in zip(self.key, values, strict=True)]
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"), default=str)
+
+    def row(self, values: Sequence[Any]) -> Row:
+        """Gives a row of `selected`."""
+        size = len(self.key)
+        raws = (
+            from_text(self.columns[column.column].kind, value)
+            for column, value in zip(self.view.columns, values[size + 2 :], strict=True)
+        )
+        return self.view.row(
+            self.key_of(values[:size]), raws, is_open=bool(values[size]), is_marked=bool(values[size + 1])
+        )
+
+    def can_hold(self, name: str, raw: Raw) -> bool:
+        """Tells whether a value that is looked for can stand in a column, whose cast would refuse the whole look-up."""
+        column, value = self.columns[name], to_text(raw)
+        if value is None or "\0" in value:
+            return False
+        return column.kind not in _TYPES_OF_NUMBERS or (value.isascii() and value.isdigit() and len(value) <= _DIGITS)
+
+
+class PostgresRows:
+    """The rows of a bound table, in one transaction."""
+
+    def __init__(self, connection: Connection, table: PostgresTable) -> None:
+        self._connection = connection
+        self._table = table
+
+    def lock(self, keys: Collection[RowKey]) -> frozenset[RowKey]:
+        """Locks rows without waiting for any, and gives those that it has."""
+        table = self._table
+        if not keys:
+            return frozenset()
+        # Their own foreign-key checks go on beside this lock.
+        statement = (
+            f"SELECT {table.returned} FROM {table.name}, {_given(table.key)} WHERE {table.is_key} "  # noqa: S608 - quoted names
+            f"FOR NO KEY UPDATE OF {table.alias} SKIP LOCKED"
+        )
+        rows = self._connection.exec_driver_sql(statement, table.keys_given(keys))
+        return frozenset(table.key_of(values) for (values,) in rows)
+
+    def read(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
+        """Gives the rows that are there."""
+        table = self._table
+        if not keys:
+            return {}
+        statement = f"SELECT {table.selected} FROM {table.name}, {_given(table.key)} WHERE {table.is_key}"  # noqa: S608 - quoted names
+        rows = self._connection.exec_driver_sql(statement, {**table.keys_given(keys), **table.marks})
+        return {row.key: row for row in map(table.row, rows)}
+
+    def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
+        """Gives the open rows that hold one of these numbers; a column of numbers is not asked for letters."""
+        table = self._table
+        by_field: dict[str, set[str]] = defaultdict(set)
+        for number in numbers:
+            column = table.view.by_field[number.identifier]
+            by_field[number.identifier] |= {
+                str(to_text(raw)) for raw in column.spellings(number.value) if table.can_hold(column.column, raw)
+            }
+        found: dict[RowKey, Row] = {}
+        for name, values in by_field.items():
+            bound = table.view.by_field[name].column
+            statement = (
+                f"SELECT {table.selected} FROM {table.name}, unnest(%(s0)s::text[]) AS s (tellonce_0) "  # noqa: S608 - quoted names
+                f"WHERE {table.column(bound)} = {table.cast(bound, 's.tellonce_0')} AND {table.open}"
+            )
+            rows = self._connection.exec_driver_sql(statement, {"s0": sorted(values), **table.marks})
+            found |= {row.key: row for row in map(table.row, rows)}
+        return list(found.values())
+
+    def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:
+        """Writes all, and has every deferred constraint checked."""
+        keys: dict[str, Sequence[RowKey | None]] = {}
+        groups: dict[tuple[str, ...], dict[str, Update | Mark]] = defaultdict(dict)
+        inserts: dict[str, Insert] = {}
+        deletes: dict[str, Delete] = {}
+        for name, write in writes.items():
+            match write:
+                case Update(values=values) | Mark(values=values):
+                    groups[tuple(sorted(values))][name] = write
+                case Insert():
+                    inserts[name] = write
+                case Delete():
+                    deletes[name] = write
+        if deletes:
+            self._delete([key for write in deletes.values() for key in write.rows])
+            keys |= {name: write.rows for name, write in deletes.items()}
+        if aside:
+            for columns, some in groups.items():
+                self._set_aside(columns, some)
+        for columns, some in groups.items():
+            keys |= self._update(columns, some)
+        keys |= self._insert(inserts)
+        self._connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        return keys
+
+    def _delete(self, keys: Collection[RowKey]) -> None:
+        table = self._table
+        statement = f"DELETE FROM {table.name} USING {_given(table.key)} WHERE {table.is_key}"  # noqa: S608 - quoted names
+        self._connection.exec_driver_sql(statement, table.keys_given(keys))
+
+    def _update(self, columns: Sequence[str], some: Mapping[str, Update | Mark]) -> dict[str, list[RowKey | None]]:
+        table = self._table
+        targets = [(name, key) for name, write in some.items() for key in write.changed]
+        values = {
+            f"v{number}": [to_text(some[name].values[column]) for name, _ in targets]
+            for number, column in enumerate(columns)
+        }
+        sets = [
+            f"{table.quote(column)} = {table.cast(column, f's.value_{number}')}"
+            for number, column in enumerate(columns)
+        ]
+        statement = (
+            f"UPDATE {table.name} SET {', '.join(sets)} FROM {_given(table.key, len(columns))} "  # noqa: S608 - quoted names
+            f"WHERE {table.is_key} RETURNING s.place, {table.returned}"
+        )
+        given = {**table.keys_given(key for _, key in targets), **values, "places": list(range(len(targets)))}
+        after = {place: table.key_of(key) for place, key in self._connection.exec_driver_sql(statement, given)}
+        found: dict[str, list[RowKey | None]] = {name: [] for name in some}
+        for place, (name, key) in enumerate(targets):
+            # A row that a trigger left alone is read back under the key that it had.
+            found[name].append(after.get(place, key))
+        return found
+
+    def _set_aside(self, columns: Sequence[str], some: Mapping[str, Update | Mark]) -> None:
+        table = self._table
+        moving = {name for names in table.unique for name in names if name in columns}
+        keys = [key for write in some.values() for key in write.changed]
+        sets = [f"{table.quote(name)} = {self._placeholder(table.columns[name])}" for name in sorted(moving)]
+        if sets:
+            statement = f"UPDATE {table.name} SET {', '.join(sets)} FROM {_given(table.key, 0)} WHERE {table.is_key}"  # noqa: S608 - quoted names
+            self._connection.exec_driver_sql(statement, {**table.keys_given(keys), "places": list(range(len(keys)))})
+
+    def _placeholder(self, column: Column) -> str:
+        return "NULL" if column.is_nullable else self._table.cast(column.name, "'~' || s.place")
+
+    def _insert(self, inserts: Mapping[str, Insert]) -> dict[str, list[RowKey | None]]:
+        """Inserts a statement a row, in one pipeline, so that each key comes back to the row that it is of (L4)."""
+        if not inserts:
+            return {}
+        table, defaults = self._table, self._table.view.binding.defaults
+        columns = [*dict.fromkeys((*defaults, *(name for write in inserts.values() for name in write.values)))]
+        casts = [table.cast(name, f"%(v{number})s") for number, name in enumerate(columns)]
+        names = ", ".join(table.quote(name) for name in columns)
+        statement = (
+            f"INSERT INTO {table.name} AS {table.alias} ({names}) VALUES ({', '.join(casts)}) "  # noqa: S608 - quoted names
+            f"RETURNING {table.returned}"
+        )
+        given = [
+            {f"v{number}": to_text({**defaults, **write.values}.get(name)) for number, name in enumerate(columns)}
+            for write in inserts.values()
+        ]
+        driver = cast("psycopg.Connection[Any]", self._connection.connection.driver_connection)
+        found: dict[str, list[RowKey | None]] = {}
+        try:
+            with driver.cursor() as cursor:
+                cursor.executemany(cast("Any", statement), given, returning=True)
+                for name in inserts:
+                    row = cursor.fetchone()
+                    found[name] = [None if row is None else table.key_of(row[0])]
+                    cursor.nextset()
+        except psycopg.Error as error:
+            raise _wrapped(error) from error
+        return found
+
+    def held_by_others(self, writes: Mapping[str, Write]) -> frozenset[str]:
+        """Gives the records that would write what must be unique and a row outside these writes holds."""
+        table, defaults = self._table, self._table.view.binding.defaults
+        mine = {key for write in writes.values() if isinstance(write, Update) for key in write.changed}
+        found: set[str] = set()
+        for columns in table.unique:
+            names: list[str] = []
+            given: dict[str, list[str | None]] = {f"u{number}": [] for number in range(len(columns))}
+            for name, write in writes.items():
+                values = {**defaults, **write.values} if isinstance(write, Insert) else getattr(write, "values", {})
+                if all(values.get(column) is not None for column in columns):
+                    names.append(name)
+                    for number, column in enumerate(columns):
+                        given[f"u{number}"].append(to_text(values[column]))
+            if not names:
+                continue
+            arrays = ", ".join(f"%(u{number})s::text[]" for number in range(len(columns)))
+            fields = ", ".join(f"value_{number}" for number in range(len(columns)))
+            same = " AND ".join(
+                f"{table.column(column)} = {table.cast(column, f's.value_{number}')}"
+                for number, column in enumerate(columns)
+            )
+            statement = (
+                f"SELECT s.place, {table.returned} FROM {table.name}, "  # noqa: S608 - quoted names
+                f"unnest({arrays}) WITH ORDINALITY AS s ({fields}, place) WHERE {same}"
+            )
+            rows = self._connection.exec_driver_sql(statement, given)
+            found |= {names[int(place) - 1] for place, key in rows if table.key_of(key) not in mine}
+        return frozenset(found)
+
+    def why(self, error: DBAPIError) -> Why | None:
+        """Says of a refusal why it was, by its SQLSTATE alone."""
+        state = sqlstate_of(error) or ""
+        if state == "55P03":
+            return _LOCKED
+        if state in {"23505", "23P01"}:
+            return Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
+        if state.startswith("22"):
+            return Why(reason=Reason.CANNOT_HOLD, detail=f"the database refused the value (SQLSTATE {state})")
+        if state.startswith(("23", "P0", "44", "27", "09")):
+            return Why(reason=Reason.REFUSED_BY_TABLE, detail=f"the table refused the row (SQLSTATE {state})")
+        return None
+
+
+def _given(key: Sequence[Column], values: int | None = None) -> str:
+    """Gives keys, and with `values` so many values and each row's place, as a table that statements join."""
+    arrays = [f"%(s{number})s::text[]" for number in range(len(key))]
+    fields = [f"tellonce_{number}" for number in range(len(key))]
+    if values is not None:
+        arrays += [f"%(v{number})s::text[]" for number in range(values)] + ["%(places)s::int[]"]
+        fields += [f"value_{number}" for number in range(values)] + ["place"]
+    return f"unnest({', '.join(arrays)}) AS s ({', '.join(fields)})"
+
+
+def _wrapped(error: psycopg.Error) -> DBAPIError:
+    return cast("DBAPIError", DBAPIError.instance(None, None, error, psycopg.Error, connection_invalidated=False))

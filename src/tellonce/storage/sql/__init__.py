@@ -1,0 +1,1 @@
+"""Stores over SQL: what PostgreSQL and SQLite have in common."""

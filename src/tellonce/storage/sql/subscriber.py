@@ -1,0 +1,181 @@
+"""A `SubscriberStore` over a database: our own tables, the department's rows, and the guard around both."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sqlalchemy import Connection, Engine
+
+from tellonce.storage.database import clock_ms, writing
+from tellonce.storage.ledger import Ledger
+from tellonce.storage.sql.guard import guarded_write
+from tellonce.storage.sql.rows import TableRows
+from tellonce.storage.subscriber.decisions import Why, Write
+from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.store import Accept, Record, Transaction, Written
+
+__all__ = ["SqlStore"]
+
+_LOCK_TIMEOUT_MS = 500
+"""Shorter than PostgreSQL's deadlock_timeout: where the service and a clerk wait for each other, the service yields."""
+
+
+class SqlStore:
+    """One view's store; `rows_of` gives the department's rows inside a transaction."""
+
+    def __init__(self, engine: Engine, view: str, partitions: int, rows_of: Callable[[Connection], TableRows]) -> None:
+        self._engine = engine
+        self._view = view
+        self._partitions = partitions
+        self._rows_of = rows_of
+
+    @contextmanager
+    def transaction(self) -> Generator[Transaction]:
+        """Begins a transaction, committed when its block ends well.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        with writing(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
+            ledger = Ledger(connection, self._view)
+            yield _SqlTransaction(connection, ledger, self._rows_of(connection), self._partitions)
+
+
+class _SqlTransaction:
+    def __init__(self, connection: Connection, ledger: Ledger, rows: TableRows, partitions: int) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._rows = rows
+        self._partitions = partitions
+
+    def clock_ms(self) -> int:
+        return clock_ms(self._connection)
+
+    def lock_stream(self, partition: int) -> StreamRow:
+        return self._ledger.lock_or_create_stream(partition)
+
+    def save_stream(self, stream: StreamRow) -> None:
+        self._ledger.save_stream(stream)
+
+    def entries(self, pseudonyms: Sequence[str]) -> Mapping[str, Entry]:
+        return self._ledger.entries(pseudonyms)
+
+    def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
+        return self._ledger.wanted(pseudonyms)
+
+    def claim(self, asked: Sequence[Asked]) -> None:
+        self._ledger.add_claims(asked)
+
+    def know(self, asked: Sequence[Asked]) -> Mapping[str, Known]:
+        names = [one.pseudonym for one in asked]
+        entries, claims = self._ledger.entries(names), self._ledger.claims_of(names)
+        wanted, is_complete = self._ledger.wanted(names), self._ledger.is_complete(self._partitions)
+        links, locked = self._linked(names)
+        searching = [
+            one
+            for one in asked
+            if one.looks_around or not any(link.row and link.row.is_open for link in links.get(one.pseudonym, ()))
+        ]
+        candidates, held = self._candidates(searching)
+        return {
+            name: Known(
+                entry=entries.get(name),
+                links=links.get(name, ()),
+                candidates=candidates.get(name, ()),
+                claims=frozenset(claims.get(name, ())),
+                is_wanted=name in wanted,
+                is_locked=bool(locked & {link.key for link in links.get(name, ())})
+                or bool(held & {each.row.key for each in candidates.get(name, ())}),
+                is_complete=is_complete,
+            )
+            for name in names
+        }
+
+    def _linked(self, names: Sequence[str]) -> tuple[dict[str, list[Link]], frozenset[RowKey]]:
+        """Gives the records' links with their rows, and the rows that another transaction holds."""
+        links = self._ledger.record_links(names)
+        keys = {link.key for some in links.values() for link in some}
+        mine = self._rows.lock(keys)
+        rows = self._rows.read(keys)
+        found = {name: [replace(link, row=rows.get(link.key)) for link in some] for name, some in links.items()}
+        return found, frozenset(rows.keys() - mine)
+
+    def _candidates(self, asked: Sequence[Asked]) -> tuple[dict[str, list[Candidate]], frozenset[RowKey]]:
+        numbers = {each: number for one in asked for each, number in one.numbers.items()}
+        found = {row.key for row in self._rows.find(numbers.values()) if row.numbers & numbers.keys()}
+        mine = self._rows.lock(found)
+        rows = self._rows.read(found)
+        owners = self._ledger.linked_to(sorted(rows))
+        by_number: dict[str, list[Row]] = defaultdict(list)
+        for row in rows.values():
+            for number in row.numbers:
+                by_number[number].append(row)
+        rivals = self._rivals(numbers.keys() & by_number.keys(), rows)
+        candidates: dict[str, list[Candidate]] = {}
+        for one in asked:
+            name = one.pseudonym
+            around = {row.key: row for each in one.numbers for row in by_number.get(each, ()) if row.is_open}
+            candidates[name] = [
+                Candidate(
+                    row=row,
+                    owner=None if owners.get(row.key, name) == name else owners[row.key],
+                    rivals=[rivals.claim(other, row) for other in rivals.on(row.numbers & one.numbers.keys()) - {name}],
+                )
+                for row in around.values()
+            ]
+        return candidates, frozenset(rows.keys() - mine)
+
+    def _rivals(self, numbers: set[str], around: Mapping[RowKey, Row]) -> "_Rivals":
+        held = self._ledger.claims_on(sorted(numbers))
+        names = sorted({name for _, name, _, _ in held})
+        links = self._ledger.record_links(names)
+        rows = self._rows.read({link.key for some in links.values() for link in some})
+        owners = {link.key: name for name, some in links.items() for link in some}
+        loose = [row for key, row in around.items() if key not in owners]
+        own = {name: [rows[link.key] for link in links.get(name, ()) if link.key in rows] + loose for name in names}
+        return _Rivals(held, self._ledger.claims_of(names), own)
+
+    def write(self, writes: Mapping[str, Write], accept: Accept) -> Mapping[str, Written | Why]:
+        return guarded_write(self._connection, self._rows, writes, accept) if writes else {}
+
+    def hasten(self, pseudonyms: Collection[str]) -> None:
+        self._ledger.hasten(pseudonyms)
+
+    def save(self, records: Mapping[str, Record]) -> None:
+        self._ledger.save_records(records)
+        self._ledger.save_listed(records)
+
+
+class _Rivals:
+    """Who answers to numbers, and what is known of each."""
+
+    def __init__(
+        self,
+        held: Sequence[tuple[str, str, Rank, str]],
+        claims: Mapping[str, Mapping[str, Rank]],
+        own: Mapping[str, Sequence[Row]],
+    ) -> None:
+        self._by_number: dict[str, dict[str, Rank]] = defaultdict(dict)
+        self._others: dict[str, str] = {}
+        for number, name, rank, others in held:
+            self._by_number[number][name] = rank
+            self._others[name] = others
+        self._claims, self._own = claims, own
+
+    def on(self, numbers: frozenset[str]) -> set[str]:
+        """Who answers to one of these."""
+        return {name for number in numbers for name in self._by_number.get(number, ())}
+
+    def claim(self, name: str, row: Row) -> Claim:
+        """One's claim on a row."""
+        ranks = {self._by_number[number].get(name) for number in row.numbers}
+        in_force = {number for number, rank in self._claims.get(name, {}).items() if rank is Rank.IN_FORCE}
+        own = (one for one in self._own.get(name, ()) if one.key != row.key)
+        return Claim(
+            pseudonym=name,
+            rank=Rank.IN_FORCE if Rank.IN_FORCE in ranks else Rank.EARLIER,
+            has_own_row=any(one.is_open and bool(one.numbers & in_force) for one in own),
+            others=self._others[name],
+        )

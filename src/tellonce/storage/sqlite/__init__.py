@@ -1,0 +1,1 @@
+"""SQLite: what a subscriber's store does there in its own way."""

@@ -1,0 +1,209 @@
+"""A department's table on SQLite: values stay as they are stored, since a cast to text would change some."""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tellonce.declare.binding import Existing
+from tellonce.declare.codec import Raw
+from tellonce.model.divergence import Reason
+from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
+from tellonce.storage.subscriber.facts import Number, Row, RowKey
+from tellonce.storage.subscriber.view import BoundView
+
+__all__ = ["SqliteRows", "SqliteTable"]
+
+
+class SqliteTable:
+    """What is known of a bound table, once: its statements' parts."""
+
+    def __init__(
+        self,
+        view: BoundView,
+        key: Sequence[str],
+        unique: Sequence[Sequence[str]],
+        not_null: Collection[str],
+        quote: Callable[[str], str],
+    ) -> None:
+        """`quote` quotes an identifier."""
+        self.view = view
+        self.key = key
+        self.unique = unique
+        self.not_null = frozenset(not_null)
+        self.quote = quote
+        self.name = ".".join(quote(part) for part in view.binding.table.split("."))
+        scope = view.binding.scope
+        predicate = scope.open if isinstance(scope, Existing) and scope.open else "1"
+        self.open = f"coalesce(({predicate}), 0)"
+        marks = view.binding.mark
+        self.marks = {f"mark_{number}": bound(raw) for number, raw in enumerate(marks.values())}
+        self.marked = " AND ".join(f"{quote(name)} IS :mark_{number}" for number, name in enumerate(marks)) or "0"
+        self.keys = ", ".join(quote(name) for name in key)
+        self.selected = ", ".join([self.keys, self.open, self.marked, *(quote(each.column) for each in view.columns)])
+        self.is_key = " AND ".join(f"{quote(name)} = s.tellonce_{number}" for number, name in enumerate(key))
+        given = ", ".join(f"json_extract(value, '$[{number}]') AS tellonce_{number}" for number in range(len(key)))
+        self.given = f"(SELECT {given} FROM json_each(:keys)) AS s"  # noqa: S608 - numbers only
+
+    def key_of(self, values: Sequence[Raw]) -> RowKey:
+        """Gives a row's key from its values."""
+        return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=str)
+
+    def row(self, values: Sequence[Any]) -> Row:
+        """Gives a row of `selected`."""
+        size = len(self.key)
+        return self.view.row(
+            self.key_of(values[:size]),
+            values[size + 2 :],
+            is_open=bool(values[size]),
+            is_marked=bool(values[size + 1]),
+        )
+
+
+class SqliteRows:
+    """The rows of a bound table, in one transaction, which is the only one that writes."""
+
+    def __init__(self, connection: Connection, table: SqliteTable) -> None:
+        self._connection = connection
+        self._table = table
+
+    def lock(self, keys: Collection[RowKey]) -> frozenset[RowKey]:
+        """Gives them all: a transaction that writes has the whole database."""
+        return frozenset(keys)
+
+    def read(self, keys: Collection[RowKey]) -> Mapping[RowKey, Row]:
+        """Gives the rows that are there."""
+        table = self._table
+        if not keys:
+            return {}
+        statement = f"SELECT {table.selected} FROM {table.given} JOIN {table.name} ON {table.is_key}"  # noqa: S608 - quoted names
+        rows = self._run(statement, {"keys": f"[{','.join(keys)}]", **table.marks})
+        return {row.key: row for row in map(table.row, rows)}
+
+    def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
+        """Gives the open rows that hold one of these numbers."""
+        table = self._table
+        by_field: dict[str, list[Raw]] = defaultdict(list)
+        for number in numbers:
+            by_field[number.identifier] += map(bound, table.view.by_field[number.identifier].spellings(number.value))
+        found: dict[RowKey, Row] = {}
+        for name, values in by_field.items():
+            column = table.quote(table.view.by_field[name].column)
+            statement = (
+                f"SELECT {table.selected} FROM {table.name} "  # noqa: S608 - quoted names
+                f"WHERE {column} IN (SELECT value FROM json_each(:wanted)) AND {table.open}"
+            )
+            rows = self._run(statement, {"wanted": json.dumps(values), **table.marks})
+            found |= {row.key: row for row in map(table.row, rows)}
+        return list(found.values())
+
+    def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:
+        """Writes all, a statement a row."""
+        if aside:
+            self._set_aside(writes)
+        keys: dict[str, Sequence[RowKey | None]] = {}
+        for name, write in sorted(writes.items(), key=lambda pair: not isinstance(pair[1], Delete)):
+            match write:
+                case Update(changed=rows, values=values) | Mark(changed=rows, values=values):
+                    keys[name] = [self._update(key, values) for key in rows]
+                case Insert(values=values):
+                    keys[name] = [self._insert({**self._table.view.binding.defaults, **values})]
+                case Delete(rows=rows):
+                    for key in rows:
+                        self._at(f"DELETE FROM {self._table.name}", key, {})  # noqa: S608 - a quoted name
+                    keys[name] = rows
+        return keys
+
+    def _update(self, key: RowKey, values: Mapping[str, Raw]) -> RowKey:
+        table = self._table
+        sets = ", ".join(f"{table.quote(name)} = :v{number}" for number, name in enumerate(values))
+        given = {f"v{number}": bound(raw) for number, raw in enumerate(values.values())}
+        after = self._at(f"UPDATE {table.name} SET {sets}", key, given)  # noqa: S608 - quoted names
+        # A row that a trigger left alone is read back under the key that it had.
+        return key if after is None else after
+
+    def _at(self, statement: str, key: RowKey, given: Mapping[str, Raw]) -> RowKey | None:
+        table = self._table
+        is_key = " AND ".join(f"{table.quote(name)} = :k{number}" for number, name in enumerate(table.key))
+        keys: dict[str, Raw] = {f"k{number}": value for number, value in enumerate(json.loads(key))}
+        rows = self._run(f"{statement} WHERE {is_key} RETURNING {table.keys}", {**given, **keys})
+        return table.key_of(rows[0]) if rows else None
+
+    def _insert(self, values: Mapping[str, Raw]) -> RowKey | None:
+        table = self._table
+        names = ", ".join(table.quote(name) for name in values)
+        places = ", ".join(f":v{number}" for number in range(len(values)))
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({places}) RETURNING {table.keys}"  # noqa: S608 - quoted names
+        rows = self._run(statement, {f"v{number}": bound(raw) for number, raw in enumerate(values.values())})
+        return table.key_of(rows[0]) if rows else None
+
+    def _set_aside(self, writes: Mapping[str, Write]) -> None:
+        table = self._table
+        unique = {name for names in table.unique for name in names}
+        place = 0
+        for write in writes.values():
+            if not isinstance(write, Update | Mark):
+                continue
+            for key in write.changed:
+                place += 1
+                moving = {
+                    name: f"~{place}" if name in table.not_null else None for name in write.values if name in unique
+                }
+                if moving:
+                    self._update(key, moving)
+
+    def held_by_others(self, writes: Mapping[str, Write]) -> frozenset[str]:
+        """Gives the records that would write what must be unique and a row outside these writes holds."""
+        table, defaults = self._table, self._table.view.binding.defaults
+        mine = {key for write in writes.values() if isinstance(write, Update) for key in write.changed}
+        found: set[str] = set()
+        for name, write in writes.items():
+            if not isinstance(write, Update | Insert):
+                continue
+            values = {**defaults, **write.values} if isinstance(write, Insert) else write.values
+            for columns in table.unique:
+                if any(values.get(column) is None for column in columns):
+                    continue
+                same = " AND ".join(f"{table.quote(column)} = :u{number}" for number, column in enumerate(columns))
+                given = {f"u{number}": bound(values[column]) for number, column in enumerate(columns)}
+                rows = self._run(f"SELECT {table.keys} FROM {table.name} WHERE {same}", given)  # noqa: S608 - quoted names
+                if any(table.key_of(row) not in mine for row in rows):
+                    found.add(name)
+        return frozenset(found)
+
+    def why(self, error: DBAPIError) -> Why | None:
+        """Says of a refusal why it was, by SQLite's own name of it alone."""
+        name = getattr(error.orig, "sqlite_errorname", "")
+        if name in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"}:
+            return Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
+        if name in {"SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_DATATYPE"} or isinstance(
+            error.orig, OverflowError
+        ):
+            return Why(reason=Reason.CANNOT_HOLD, detail=f"the database refused the value ({name})")
+        if name.startswith("SQLITE_CONSTRAINT") or isinstance(error.orig, sqlite3.IntegrityError):
+            return Why(reason=Reason.REFUSED_BY_TABLE, detail=f"the table refused the row ({name})")
+        return None
+
+    def _run(self, statement: str, given: Mapping[str, object]) -> list[Sequence[Any]]:
+        result = self._connection.exec_driver_sql(statement, cast("dict[str, Any]", dict(given)))
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def bound(raw: Raw) -> Raw:
+    """Gives a raw value as sqlite3 takes it, which knows no decimals, dates and booleans of its own."""
+    match raw:
+        case bool():
+            return int(raw)
+        case Decimal():
+            return str(raw)
+        case date():
+            # A datetime is one, too.
+            return raw.isoformat()
+        case _:
+            return raw
