@@ -151,7 +151,7 @@ class Bench(ABC):
         before = self.count_writes()
         with self.store.transaction() as transaction:
             stream = transaction.lock_stream(0)
-            carry_out(transaction, self.view, stream, events, looks_around=looks_around)
+            carry_out(transaction, self.view, {0: stream}, events, around=[e.pseudonym for e in events if looks_around])
             transaction.save_stream(stream)
         self.writes += self.count_writes() - before
 
@@ -187,7 +187,7 @@ class Bench(ABC):
             after=after,
         )
         header = Header(epoch=1, version=version, sequence=version, settled=0, flagged=False)
-        return Offered(pseudonym=name, header=header, payload=b"", event=event)
+        return Offered(pseudonym=name, partition=0, header=header, payload=b"", event=event)
 
     def name(self, serial: int) -> str:
         """A record's pseudonym."""

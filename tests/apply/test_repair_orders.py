@@ -8,11 +8,11 @@ from sqlalchemy import Engine
 
 from reconcile.builders import FUND, HEALTH, city, pseudonym
 from tellonce.apply.repair_orders import RepairOrders
-from tellonce.apply.repairs import end_repairs, wanted_repairs
 from tellonce.control.messages import Order, RepairRequest, decode_message
 from tellonce.model.errors import RetryableError
 from tellonce.model.partitioning import partition_of
 from tellonce.storage.database import open_database, writing
+from tellonce.storage.ledger import Ledger
 from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.tables import own_tables
 from tellonce.testing.channel import MemoryTopics
@@ -78,7 +78,7 @@ class Desk:
     def wanted(self, *numbers: int) -> set[str]:
         """Those of these records that are wanted still."""
         with writing(self.engine) as connection:
-            return wanted_repairs(connection, self.view.name, list(map(pseudonym, numbers)))
+            return set(Ledger(connection, self.view.name).wanted(list(map(pseudonym, numbers))))
 
     def age(self, milliseconds: int) -> None:
         """Let everything wanted have been so for longer."""
@@ -206,7 +206,7 @@ def test_what_has_come_is_not_wanted_any_more(engine: Engine) -> None:
     desk.turn()
 
     with writing(engine) as connection:
-        end_repairs(connection, desk.view.name, [pseudonym(1)])
+        Ledger(connection, desk.view.name).came([pseudonym(1)])
 
     assert desk.wanted(1, 2) == {pseudonym(2)}
 

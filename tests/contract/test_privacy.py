@@ -63,7 +63,7 @@ def test_nothing_planted_leaves_the_events_and_tables(repairing_city: City) -> N
     events = list(read_to_end(city.kafka, city.topic))
     texts["keys and headers"] = [f"{message.key()!r} {message.headers()!r}" for message in events]
     for department in city.departments:
-        for table in ("parked", "unpublished", "position", "stream", "match_hash"):
+        for table in ("parked", "unpublished", "position", "stream", "claim", "linked_row", "seen"):
             rows = [dict(row) for row in city.own_rows(department, table)]
             texts[f"{department} {table}"] = [repr({k: v for k, v in row.items() if k != "payload"}) for row in rows]
 

@@ -1,7 +1,6 @@
 """A subscriber in fifty lines, from docs/wire-format.md alone: the standard library and fastavro."""
 
 import io
-import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -56,4 +55,4 @@ def form_of(value: Any) -> tuple[bytes, bytes]:
         return b"t", b"%d" % ((value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
     if isinstance(value, date):
         return b"d", value.isoformat().encode()
-    return (b"y", value) if isinstance(value, bytes) else (b"s", unicodedata.normalize("NFC", value).encode())
+    return (b"y", value) if isinstance(value, bytes) else (b"s", value.encode())

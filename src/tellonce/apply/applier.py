@@ -88,7 +88,7 @@ class Applier:
         """Gives where the database says that a partition is to be read from, and repeats its newest attestation."""
         topic, number = partition
         row = load_stream(self._engine, self._views[topic].name, number)
-        self._streams[partition] = StreamApplier(self._engine, self._views[topic], self._catalogue, row)
+        self._streams[partition] = StreamApplier(self._views[topic], self._catalogue, row)
         self._repeat(row)
         if row.stopped is not None:
             stop_stream(self._engine, row.view, number, None)
@@ -232,20 +232,21 @@ class Applier:
             with reading(self._engine) as connection:
                 is_complete = Ledger(connection, view.name).is_complete(view.view.partitions)
                 waiting = due(connection, view.name, is_complete=is_complete)
-            for partition, incoming in waiting.items():
-                if (view.view.topic, partition) in self._streams:
-                    applied = retry_parked(self._engine, view, self._catalogue, partition, incoming)
-                    self._say(view, partition, applied)
-                    did, self._has_nothing_due = True, False
-                    if not applied.parked:
-                        self._retried_at = float("-inf")
+            mine = {number: some for number, some in waiting.items() if (view.view.topic, number) in self._streams}
+            if not mine:
+                continue
+            did, self._has_nothing_due = True, False
+            for number, applied in retry_parked(view, self._catalogue, mine).items():
+                self._say(view, number, applied)
+                if not applied.parked:
+                    self._retried_at = float("-inf")
         return did
 
     def _attest_anew(self) -> None:
         if self._monotonic() - self._attested_at < _BEAT_SECONDS:
             return
         for topic, number in self._streams:
-            attestation = attest_anew(self._engine, self._views[topic], number)
+            attestation = attest_anew(self._views[topic], number)
             if attestation is not None:
                 self._channel.say(attestation)
         self._attested_at = self._monotonic()
@@ -269,7 +270,7 @@ class Applier:
         return True
 
     def _sweep_stream(self, view: SubscribedView, partition: int) -> bool:
-        swept = sweep_stream(self._engine, view, partition)
+        swept = sweep_stream(view, partition)
         if swept.attestation is not None:
             self._channel.say(swept.attestation)
         if swept.changed:
@@ -277,7 +278,7 @@ class Applier:
         return swept.finished
 
     def _sweep_rows(self, view: SubscribedView) -> bool:
-        swept = sweep_rows(self._engine, view)
+        swept = sweep_rows(view)
         if swept.found:
             self._repairs.want(view.view, swept.found)
             self._log.info("rows_turned_up", view=view.name, records=len(swept.found))

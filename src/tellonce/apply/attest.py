@@ -1,22 +1,13 @@
 """Attestations: what the department states of a stream, stored with the batch that it is true of, then sent."""
 
-from sqlalchemy import Connection
-
 from tellonce.control.messages import Attestation, encode_message
 from tellonce.model.digest import to_hex
-from tellonce.storage.database import clock_ms
-from tellonce.storage.progress import load_cursor
 from tellonce.storage.subscriber.entries import StreamRow
 
-__all__ = ["attest", "unlinked_task"]
+__all__ = ["attest"]
 
 
-def unlinked_task(view: str) -> str:
-    """Gives the name under which the number of a view's rows that belong to no record is kept."""
-    return f"unlinked:{view}"
-
-
-def attest(connection: Connection, department: str, stream: StreamRow) -> Attestation | None:
+def attest(department: str, stream: StreamRow, *, unlinked_rows: int, now_ms: int) -> Attestation | None:
     """Gives the stream's attestation where the four position rules hold, and keeps it in the stream's row."""
     if not stream.attestable:
         return None
@@ -30,8 +21,8 @@ def attest(connection: Connection, department: str, stream: StreamRow) -> Attest
         count=stream.count,
         states=dict(stream.states),
         # Rows of no record are counted per view, so only one of its streams tells them.
-        unlinked_rows=int(load_cursor(connection, unlinked_task(stream.view)) or 0) if stream.partition == 0 else 0,
-        at_ms=clock_ms(connection),
+        unlinked_rows=unlinked_rows if stream.partition == 0 else 0,
+        at_ms=now_ms,
     )
     stream.attestation = encode_message(attestation).decode()
     return attestation

@@ -1,6 +1,6 @@
 """A batch of newest events, carried out in one transaction of a store: asked, decided, written, kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +16,7 @@ from tellonce.storage.subscriber.facts import Asked, Known, Row, RowKey
 from tellonce.storage.subscriber.store import Record, Transaction
 from tellonce.storage.subscriber.view import BoundView
 
-__all__ = ["Offered", "carry_out"]
+__all__ = ["Offered", "carry_out", "foresee"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Offered:
     """The newest event of one record; where it could not be decoded, why."""
 
     pseudonym: str
+    partition: int
     header: Header
     payload: bytes
     event: ChangeEvent | Why
@@ -35,23 +36,16 @@ _TWICE = Why(reason=Reason.COLLISION, detail="another record of the same batch h
 def carry_out(
     transaction: Transaction,
     view: BoundView,
-    stream: StreamRow,
+    streams: Mapping[int, StreamRow],
     offered: Sequence[Offered],
     *,
-    looks_around: bool = False,
+    around: Collection[str] = (),
 ) -> Mapping[str, Record]:
-    """Carries the events out and keeps what became of each; the stream's sum and counts move with them.
+    """Carries events of these streams out and keeps what became of each; the streams' sums and counts move with them.
 
-    With `looks_around` rows that hold a record's numbers are looked for though it has a row already.
+    Of the records `around` rows that hold their numbers are looked for though they have a row already.
     """
-    wishes = {each.pseudonym: wanted_of(view, each.event) for each in offered}
-    asked = [
-        Asked(pseudonym=name, numbers=wish.numbers, others=wish.others, looks_around=looks_around)
-        for name, wish in wishes.items()
-    ]
-    transaction.claim([one for one in asked if one.numbers])
-    known = transaction.know(asked)
-    decisions = _decisions(view, wishes, known)
+    wishes, known, decisions = foresee(transaction, view, offered, around=around)
 
     def judge(name: str, rows: Sequence[Row | None]) -> Why | None:
         return accept(decisions[name], wishes[name], known[name], rows)
@@ -62,7 +56,7 @@ def carry_out(
     for each in offered:
         name = each.pseudonym
         records[name] = settle(
-            _settled(view, stream.partition, each, now_ms),
+            _settled(view, each, now_ms),
             wishes[name],
             known[name],
             decisions[name],
@@ -70,10 +64,25 @@ def carry_out(
             digest_of=partial(view.row_element, name),
             now_ms=now_ms,
         )
-        stream.move(known[name].entry, records[name].entry)
+        streams[each.partition].move(known[name].entry, records[name].entry)
     transaction.save(records)
     transaction.hasten(_rivals(known, records))
     return records
+
+
+def foresee(
+    transaction: Transaction, view: BoundView, offered: Sequence[Offered], *, around: Collection[str] = ()
+) -> tuple[Mapping[str, Wanted], Mapping[str, Known], Mapping[str, Decision]]:
+    """Gives what the events want, what is known of their records, and what shall become of each; writes claims only."""
+    wishes = {each.pseudonym: wanted_of(view, each.event) for each in offered}
+    asked = [
+        Asked(pseudonym=name, numbers=wish.numbers, others=wish.others, looks_around=name in around)
+        for name, wish in wishes.items()
+    ]
+    transaction.claim([one for one in asked if one.numbers])
+    known = transaction.know(asked)
+    decisions = _decisions(view, wishes, known)
+    return wishes, known, decisions
 
 
 def _rivals(known: Mapping[str, Known], records: Mapping[str, Record]) -> set[str]:
@@ -112,12 +121,12 @@ def _writes(decisions: Mapping[str, Decision]) -> dict[str, Write]:
     }
 
 
-def _settled(view: BoundView, partition: int, offered: Offered, now_ms: int) -> Settled:
+def _settled(view: BoundView, offered: Offered, now_ms: int) -> Settled:
     event = offered.event
     after = None if isinstance(event, Why) else event.after
     return Settled(
         pseudonym=offered.pseudonym,
-        partition=partition,
+        partition=offered.partition,
         header=offered.header,
         payload=offered.payload,
         committed_at_ms=now_ms if isinstance(event, Why) else event.committed_at_ms,

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tellonce.apply.subscription import SubscribedView
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.change import ChangeEvent, Operation
@@ -81,19 +80,19 @@ def read_batch(
     return batch
 
 
-def decode_incoming(subscribed: SubscribedView, catalogue: Catalogue, incoming: Incoming) -> ChangeEvent:
+def decode_incoming(view: str, catalogue: Catalogue, incoming: Incoming) -> ChangeEvent:
     """Gives the event of a message whose bytes, header and key agree.
 
     Raises:
         PoisonMessageError: they do not, or the bytes are of no schema that this service knows.
     """
-    event = catalogue.decode(incoming.payload, view=subscribed.name, with_before=False)
+    event = catalogue.decode(incoming.payload, view=view, with_before=False)
     header = incoming.header
     if (event.epoch, event.version, event.sequence) != (header.epoch, header.version, header.sequence):
         msg = "the event's epoch, version and sequence are not those of its header; the message was changed on its way"
         raise PoisonMessageError(msg, reason="header_mismatch")
-    if event.view != subscribed.name or event.op is Operation.MARKER:
-        msg = f"expected an event of {subscribed.name}, found one of another view or of none"
+    if event.view != view or event.op is Operation.MARKER:
+        msg = f"expected an event of {view}, found one of another view or of none"
         raise PoisonMessageError(msg, reason="wrong_view")
     if event.record_key != incoming.pseudonym:
         msg = "the message's key is another record's than the event's"

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, select, tuple_, update
 
 from tellonce.model.partitioning import partition_of
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import in_slices, insert_if_absent, select_by_keys
+from tellonce.storage.statements import in_slices, insert_if_absent
 from tellonce.storage.tables import own_tables
 
-__all__ = ["due_repairs", "end_repairs", "postpone_repairs", "want_repairs", "wanted_repairs"]
+__all__ = ["due_repairs", "postpone_repairs", "want_repairs"]
 
 _ORDER_AGAIN_MS = 10 * 60_000
 """An order is given again after so long: it, or what it made, may have been lost, or the authority had enough."""
@@ -36,20 +36,6 @@ def want_repairs(connection: Connection, view: str, partitions: int, pseudonyms:
         for pseudonym in dict.fromkeys(pseudonyms)
     ]
     insert_if_absent(connection, own_tables(connection.dialect.name).repair, rows)
-
-
-def wanted_repairs(connection: Connection, view: str, pseudonyms: Sequence[str]) -> set[str]:
-    """Gives those of these records that are wanted."""
-    table = own_tables(connection.dialect.name).repair
-    statement = select(table.c.pseudonym).where(table.c.view == view)
-    return {str(name) for (name,) in select_by_keys(connection, statement, table.c.pseudonym, pseudonyms)}
-
-
-def end_repairs(connection: Connection, view: str, pseudonyms: Collection[str]) -> None:
-    """Forgets what has come, in the transaction that applied it."""
-    table = own_tables(connection.dialect.name).repair
-    for some in in_slices(sorted(pseudonyms)):
-        connection.execute(delete(table).where(table.c.view == view, table.c.pseudonym.in_(some)))
 
 
 def due_repairs(

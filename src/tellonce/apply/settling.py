@@ -15,7 +15,7 @@ from tellonce.storage.subscriber.store import Listed, Record, Written
 
 __all__ = ["Settled", "accept", "settle", "why_parked"]
 
-_RETRIED = frozenset((Reason.LOCKED, Reason.COLLISION, Reason.UNKNOWN_SCHEMA))
+_RETRIED = frozenset((Reason.LOCKED, Reason.COLLISION, Reason.MISSING_REFERENCE, Reason.UNKNOWN_SCHEMA))
 
 DigestOf = Callable[[Row], int]
 """Gives what a row adds to the sum: one that no record has, where a field cannot be read."""

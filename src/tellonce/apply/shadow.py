@@ -2,18 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Engine
-
-from tellonce.apply.incoming import read_batch
-from tellonce.apply.plan import plan_batch
+from tellonce.apply.batch import foresee
+from tellonce.apply.deciding import Wanted
+from tellonce.apply.incoming import Batch, read_batch
 from tellonce.apply.subscription import SubscribedView
+from tellonce.apply.transaction import offered_of
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.divergence import Reason
 from tellonce.model.position import Position, PositionTracker
+from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Pass, Update
+from tellonce.storage.subscriber.facts import Known, Rank
+from tellonce.storage.subscriber.store import Transaction
 
 __all__ = ["Shadow", "ShadowReport"]
 
@@ -31,6 +35,7 @@ class ShadowReport:
     view: str
     events: int
     would_update: int
+    equal: int
     would_insert: int
     would_delete: int
     linked_by_earlier_number: int
@@ -45,13 +50,11 @@ class Shadow:
 
     def __init__(
         self,
-        engine: Engine,
         views: Sequence[SubscribedView],
         catalogue: Catalogue,
         read_topic: Callable[[str], Iterable[tuple[int, ReadMessage]]],
     ) -> None:
         """`read_topic` gives partition and message of everything a topic holds, in order per partition."""
-        self._engine = engine
         self._views = list(views)
         self._catalogue = catalogue
         self._read_topic = read_topic
@@ -87,30 +90,49 @@ class Shadow:
                 tracker = trackers.setdefault(partition, PositionTracker(Position()))
                 batch = read_batch(run, subscribed.seal(partition), tracker, lambda: 0)
                 counts["events"] += batch.messages - batch.refused.total()
-                # Planning notes how records may be found, in our own tables: the transaction is always rolled back.
-                with self._engine.connect() as connection, connection.begin() as transaction:
-                    decisions, _ = plan_batch(connection, subscribed, self._catalogue, list(batch.newest.values()))
-                    transaction.rollback()
-                for decision in decisions:
-                    counts[decision.reason or (decision.action if decision.action != "none" else decision.state)] += 1
-        known = (
-            "update",
-            "insert",
-            "delete",
-            "out_of_scope",
-            Reason.AWAITING_SNAPSHOT,
-            Reason.AMBIGUOUS,
-            Reason.CANNOT_HOLD,
-        )
+                with suppress(_NothingWrittenError), subscribed.store.transaction() as transaction:
+                    counts.update(_fates(transaction, subscribed, self._catalogue, batch))
+                    # Foreseeing notes in our own tables which numbers records answer to.
+                    raise _NothingWrittenError
         return ShadowReport(
             view=subscribed.name,
             events=counts["events"],
             would_update=counts["update"],
+            equal=counts["equal"],
             would_insert=counts["insert"],
             would_delete=counts["delete"],
             linked_by_earlier_number=counts[Reason.AWAITING_SNAPSHOT],
             out_of_scope=counts["out_of_scope"],
             ambiguous=counts[Reason.AMBIGUOUS],
             cannot_hold=counts[Reason.CANNOT_HOLD],
-            other_trouble=sum(n for name, n in counts.items() if name not in (*known, "events")),
+            other_trouble=counts["other"],
         )
+
+
+class _NothingWrittenError(Exception):
+    """Ends a transaction of which nothing shall stay."""
+
+
+def _fates(transaction: Transaction, subscribed: SubscribedView, catalogue: Catalogue, batch: Batch) -> Counter[str]:
+    offered = [offered_of(subscribed, catalogue, item, 0) for item in batch.newest.values()]
+    wishes, known, decisions = foresee(transaction, subscribed.bound, offered)
+    return Counter(_fate(decision, known[name], wishes[name]) for name, decision in decisions.items())
+
+
+def _fate(decision: Decision, known: Known, wanted: Wanted) -> str:
+    match decision:
+        case Update(changed=changed):
+            return "update" if changed else "equal"
+        case Insert():
+            return "insert"
+        case Delete() | Mark():
+            return "delete"
+        case Pass(state=state):
+            return state
+        case Park(why=why) if why.reason is Reason.AWAITING_SNAPSHOT:
+            # Here every record was not read yet, which holds up what differs, too, and what has an earlier number.
+            held = {number for each in known.candidates for number in each.row.numbers}
+            in_force = {number for number, each in wanted.numbers.items() if each.rank is Rank.IN_FORCE}
+            return "update" if held & in_force else why.reason
+        case Park(why=why):
+            return why.reason if why.reason in {Reason.AMBIGUOUS, Reason.CANNOT_HOLD} else "other"

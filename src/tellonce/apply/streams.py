@@ -42,8 +42,7 @@ def stop_stream(engine: Engine, view: str, partition: int, sentence: str | None)
 class StreamApplier:
     """Applies one stream batch by batch. Not thread-safe."""
 
-    def __init__(self, engine: Engine, subscribed: SubscribedView, catalogue: Catalogue, stream: StreamRow) -> None:
-        self._engine = engine
+    def __init__(self, subscribed: SubscribedView, catalogue: Catalogue, stream: StreamRow) -> None:
         self._subscribed = subscribed
         self._catalogue = catalogue
         self._partition = stream.partition
@@ -80,7 +79,6 @@ class StreamApplier:
             _log.error("messages_refused", view=self._subscribed.name, partition=self._partition, count=count, why=why)
         started = time.perf_counter()
         applied = apply_batch(
-            self._engine,
             self._subscribed,
             self._catalogue,
             self._partition,

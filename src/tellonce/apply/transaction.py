@@ -1,27 +1,24 @@
 """One local transaction: rows, ledger, parked records and position together, fenced by the position's row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine
-
 from tellonce.apply.attest import attest
-from tellonce.apply.execute import digest_of_rows, execute
-from tellonce.apply.incoming import Batch, Incoming
-from tellonce.apply.parked import hasten, save_parked
-from tellonce.apply.plan import Decision, plan_batch
+from tellonce.apply.batch import Offered, carry_out
+from tellonce.apply.incoming import Batch, Incoming, decode_incoming
 from tellonce.apply.subscription import SubscribedView
+from tellonce.avro import UnknownSchemaError
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Attestation
-from tellonce.model.digest import to_hex
-from tellonce.model.divergence import RecordState
-from tellonce.model.errors import TellonceError
+from tellonce.model.change import ChangeEvent, Origin
+from tellonce.model.divergence import Reason, RecordState
+from tellonce.model.errors import PoisonMessageError, TellonceError
 from tellonce.model.position import Position
-from tellonce.storage.database import clock_ms, writing
-from tellonce.storage.ledger import Ledger
+from tellonce.storage.subscriber.decisions import Why
 from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.store import Record, Transaction
 
-__all__ = ["Applied", "PositionMovedError", "apply_batch", "attest_anew", "retry_parked"]
+__all__ = ["Applied", "PositionMovedError", "apply_batch", "attest_anew", "attest_stream", "offered_of", "retry_parked"]
 
 
 class PositionMovedError(TellonceError):
@@ -47,8 +44,7 @@ class Applied:
     """How long the transaction took."""
 
 
-def apply_batch(  # noqa: PLR0913 - what, where, from which place and to which
-    engine: Engine,
+def apply_batch(
     subscribed: SubscribedView,
     catalogue: Catalogue,
     partition: int,
@@ -63,113 +59,143 @@ def apply_batch(  # noqa: PLR0913 - what, where, from which place and to which
         PositionMovedError: the position in the database is not the expected one; nothing was written.
         RetryableError: the database is away; whether anything was written is told by the position.
     """
-    with writing(engine) as connection:
-        ledger = Ledger(connection, subscribed.name)
-        stream = ledger.lock_or_create_stream(partition)
+    with subscribed.store.transaction() as transaction:
+        stream = transaction.lock_stream(partition)
         if stream.position != expected:
             msg = "another applier moved the position of this stream; reading goes on from where the database says"
             raise PositionMovedError(msg, view=subscribed.name, partition=partition)
-        decisions, superseded = plan_batch(connection, subscribed, catalogue, list(batch.newest.values()))
-        applied = _carry_out(connection, subscribed, stream, decisions)
-        applied.outcomes["superseded"] = superseded + batch.superseded
+        incoming = list(batch.newest.values())
+        names = [item.pseudonym for item in incoming]
+        entries, wanted = transaction.entries(names), transaction.wanted(names)
+        offered = _newer(subscribed, catalogue, partition, incoming, entries, wanted)
+        stream.position, stream.attestable = reached, batch.attestable
+        if batch.complete_epoch:
+            # Known before anything is decided: with this batch no record of the stream's snapshot is unknown.
+            stream.complete_epoch = batch.complete_epoch
+            transaction.save_stream(stream)
+        records = carry_out(transaction, subscribed.bound, {partition: stream}, offered, around=wanted)
+        applied = _applied(entries, offered, records)
+        applied.outcomes["superseded"] = len(incoming) - len(offered) + batch.superseded
         for outcome, count in applied.outcomes.items():
             stream.outcomes[outcome] += count
-        if batch.complete_epoch:
-            stream.complete_epoch = batch.complete_epoch
-        stream.position, stream.attestable = reached, batch.attestable
-        applied.attestation = attest(connection, subscribed.department, stream)
-        ledger.save_stream(stream)
+        applied.attestation = attest_stream(transaction, subscribed, stream)
+        transaction.save_stream(stream)
+        transaction.came(wanted & records.keys())
         if applied.outcomes.get("applied"):
-            hasten(connection, subscribed.name)
+            transaction.hasten_blocked()
     return applied
 
 
 def retry_parked(
-    engine: Engine, subscribed: SubscribedView, catalogue: Catalogue, partition: int, incoming: Sequence[Incoming]
-) -> Applied:
-    """Tries parked records of one stream again, at the position where the stream stands."""
-    with writing(engine) as connection:
-        ledger = Ledger(connection, subscribed.name)
-        stream = ledger.lock_or_create_stream(partition)
-        before = stream.sum, dict(stream.states)
-        decisions, _ = plan_batch(connection, subscribed, catalogue, incoming, is_retry=True)
-        applied = _carry_out(connection, subscribed, stream, decisions)
-        # The events were counted as parked when they came; what was applied since changes their terminal state.
-        for outcome in ("applied", "out_of_scope"):
-            moved = applied.outcomes.get(outcome, 0)
-            stream.outcomes[outcome] += moved
-            stream.outcomes["parked"] -= moved
-        applied.is_retry = True
-        if before != (stream.sum, stream.states):
-            applied.attestation = attest(connection, subscribed.department, stream)
-        ledger.save_stream(stream)
-    return applied
+    subscribed: SubscribedView, catalogue: Catalogue, waiting: Mapping[int, Sequence[Incoming]]
+) -> Mapping[int, Applied]:
+    """Tries parked records of some streams again, at the positions where these stand, and gives what each one did.
+
+    All are tried in one batch, so that two that want each other's unique values get them. One that has moved on since
+    it was listed is left as it is.
+    """
+    with subscribed.store.transaction() as transaction:
+        # In their order, as every process takes them.
+        streams = {partition: transaction.lock_stream(partition) for partition in sorted(waiting)}
+        before = {partition: (stream.sum, dict(stream.states)) for partition, stream in streams.items()}
+        entries = transaction.entries([item.pseudonym for some in waiting.values() for item in some])
+        offered = {
+            partition: [
+                offered_of(subscribed, catalogue, item, partition)
+                for item in some
+                if _place(entries.get(item.pseudonym)) == (item.header.epoch, item.header.version)
+            ]
+            for partition, some in waiting.items()
+        }
+        everything = [each for some in offered.values() for each in some]
+        around = [each.pseudonym for each in everything]
+        records = carry_out(transaction, subscribed.bound, streams, everything, around=around)
+        done: dict[int, Applied] = {}
+        for partition, stream in streams.items():
+            applied = done[partition] = _applied(entries, offered[partition], records)
+            # The events were counted as parked when they came; what was applied since changes their terminal state.
+            for outcome in ("applied", "out_of_scope"):
+                moved = applied.outcomes.get(outcome, 0)
+                stream.outcomes[outcome] += moved
+                stream.outcomes["parked"] -= moved
+            applied.is_retry = True
+            if before[partition] != (stream.sum, stream.states):
+                applied.attestation = attest_stream(transaction, subscribed, stream)
+            transaction.save_stream(stream)
+    return done
 
 
-def attest_anew(engine: Engine, subscribed: SubscribedView, partition: int) -> Attestation | None:
+def attest_anew(subscribed: SubscribedView, partition: int) -> Attestation | None:
     """Gives what a stream holds now, as a statement of this moment, where it may be stated."""
-    with writing(engine) as connection:
-        ledger = Ledger(connection, subscribed.name)
-        stream = ledger.lock_or_create_stream(partition)
-        attestation = attest(connection, subscribed.department, stream)
+    with subscribed.store.transaction() as transaction:
+        stream = transaction.lock_stream(partition)
+        attestation = attest_stream(transaction, subscribed, stream)
         if attestation is not None:
-            ledger.save_stream(stream)
+            transaction.save_stream(stream)
     return attestation
 
 
-def _carry_out(
-    connection: Connection, subscribed: SubscribedView, stream: StreamRow, decisions: Sequence[Decision]
-) -> Applied:
-    ledger = Ledger(connection, subscribed.name)
-    written = {w.decision.incoming.pseudonym: w.rows for w in execute(connection, subscribed, decisions)}
-    now = clock_ms(connection)
+def offered_of(subscribed: SubscribedView, catalogue: Catalogue, item: Incoming, partition: int) -> Offered:
+    """Gives an event as it is dealt with; of one that cannot be read, why."""
+    event: ChangeEvent | Why
+    try:
+        event = decode_incoming(subscribed.name, catalogue, item)
+    except UnknownSchemaError as error:
+        # Tried again: the next release of the contract may know it.
+        event = Why(reason=Reason.UNKNOWN_SCHEMA, detail=str(error))
+    except PoisonMessageError as error:
+        event = Why(reason=Reason.UNDECODABLE, detail=str(error))
+    return Offered(pseudonym=item.pseudonym, partition=partition, header=item.header, payload=item.payload, event=event)
+
+
+def attest_stream(transaction: Transaction, subscribed: SubscribedView, stream: StreamRow) -> Attestation | None:
+    """Gives what a stream holds, where it may be stated; its row is saved by the caller."""
+    unlinked_rows, now_ms = transaction.unlinked_rows(), transaction.clock_ms()
+    return attest(subscribed.department, stream, unlinked_rows=unlinked_rows, now_ms=now_ms)
+
+
+def _place(entry: Entry | None) -> tuple[int, int]:
+    return (entry.epoch, entry.version) if entry else (0, -1)
+
+
+def _newer(
+    subscribed: SubscribedView,
+    catalogue: Catalogue,
+    partition: int,
+    incoming: Sequence[Incoming],
+    entries: Mapping[str, Entry],
+    wanted: frozenset[str],
+) -> list[Offered]:
+    """Gives the events that are newer than the ledger, or as new and a repair that this department wants."""
+    found: list[Offered] = []
+    for item in incoming:
+        known, place = _place(entries.get(item.pseudonym)), (item.header.epoch, item.header.version)
+        if place < known or (place == known and item.pseudonym not in wanted):
+            continue
+        offered = offered_of(subscribed, catalogue, item, partition)
+        is_repair = not isinstance(offered.event, Why) and offered.event.origin is Origin.REPAIR
+        if place > known or is_repair:
+            found.append(offered)
+    return found
+
+
+def _applied(entries: Mapping[str, Entry], offered: Sequence[Offered], records: Mapping[str, Record]) -> Applied:
     applied = Applied()
-    entries: list[Entry] = []
-    for decision in decisions:
-        rows = written.get(decision.incoming.pseudonym)
-        digest = digest_of_rows(subscribed, decision, rows) if rows else None
-        entry = _entry(decision, stream.partition, None if digest is None else to_hex(digest), now)
-        stream.move(decision.old, entry)
-        entries.append(entry)
-        outcome = _outcome(decision)
+    for each in offered:
+        record = records[each.pseudonym]
+        outcome = _outcome(record, entries.get(each.pseudonym))
         applied.outcomes[outcome] = applied.outcomes.get(outcome, 0) + 1
-        if decision.reason:
-            applied.parked[decision.reason] = applied.parked.get(decision.reason, 0) + 1
-        if outcome == "applied" and decision.event:
-            applied.delays_ms.append(max(0, now - decision.event.committed_at_ms))
-    ledger.save_entries(entries)
-    ledger.save_links({d.incoming.pseudonym: d.links for d in decisions if d.links is not None})
-    ledger.save_hashes({d.incoming.pseudonym: frozenset() for d in decisions if d.hashes == frozenset()})
-    save_parked(connection, subscribed.name, stream.partition, decisions)
+        if record.listed is not None:
+            reason = record.listed.why.reason
+            applied.parked[reason] = applied.parked.get(reason, 0) + 1
+        if outcome == "applied":
+            applied.delays_ms.append(max(0, record.entry.applied_at_ms - record.entry.committed_at_ms))
     return applied
 
 
-def _entry(decision: Decision, partition: int, row_digest: str | None, now: int) -> Entry:
-    old, header = decision.old, decision.incoming.header
-    if decision.is_settled:
-        # Nothing was written, so the row still holds what it held.
-        row_digest = old.row_digest if old else None
-    is_deleted = decision.state is RecordState.DELETED
-    return Entry(
-        pseudonym=decision.incoming.pseudonym,
-        record_key=decision.event.record_key if decision.event else (old.record_key if old else ""),
-        partition=partition,
-        epoch=header.epoch,
-        version=header.version,
-        sequence=header.sequence,
-        event_digest=None if decision.event_digest is None else to_hex(decision.event_digest),
-        row_digest=None if is_deleted else row_digest,
-        state=decision.state,
-        committed_at_ms=decision.event.committed_at_ms if decision.event else now,
-        applied_at_ms=now,
-    )
-
-
-def _outcome(decision: Decision) -> str:
-    if decision.reason:
+def _outcome(record: Record, old: Entry | None) -> str:
+    if record.listed is not None:
         return "parked"
-    if decision.state is RecordState.OUT_OF_SCOPE:
-        return "out_of_scope"
-    if decision.state is RecordState.DELETED and decision.old and decision.old.state is RecordState.OUT_OF_SCOPE:
-        return "out_of_scope"
-    return "applied"
+    was_out = old is not None and old.state is RecordState.OUT_OF_SCOPE
+    is_out = record.entry.state is RecordState.OUT_OF_SCOPE
+    return "out_of_scope" if is_out or (record.entry.state is RecordState.DELETED and was_out) else "applied"

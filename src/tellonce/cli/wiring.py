@@ -43,10 +43,11 @@ from tellonce.publish.streams import PublishedView, published_views
 from tellonce.reconcile.core import Core
 from tellonce.reconcile.policy import load_policy
 from tellonce.reconcile.service import Reconciler
-from tellonce.storage.bound_table import BoundTable
 from tellonce.storage.database import open_database
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
+from tellonce.storage.stores import subscriber_store
+from tellonce.storage.subscriber.view import BoundView
 from tellonce.topology import Topology, load_topology
 from tellonce.topology.topics import (
     OPERATOR,
@@ -204,14 +205,13 @@ def subscriber_of(settings: Settings, contract: Contract, department: str, engin
     for name in names:
         view, schema, binding = contract.topology.view(name), contract.catalogue.view_schema(name), bindings[name]
         refuse(check_binding(binding, schema, view))
+        bound = BoundView(schema=schema, keys=load_view_keys(settings.keys, name), binding=binding)
         views.append(
             SubscribedView(
                 department=department,
                 view=view,
-                schema=schema,
-                keys=load_view_keys(settings.keys, name),
-                binding=binding,
-                table=BoundTable(engine, binding, schema.fields),
+                bound=bound,
+                store=subscriber_store(engine, bound, view.partitions),
             )
         )
     return views
@@ -354,7 +354,7 @@ def open_shadow(settings: Settings, department: str, stack: ExitStack) -> Shadow
         for message in read_to_end(settings.kafka, topic, client_id=f"tellonce-shadow-{department}"):
             yield int(message.partition() or 0), read_message(message)
 
-    return Shadow(engine, views, contract.catalogue, read_topic)
+    return Shadow(views, contract.catalogue, read_topic)
 
 
 def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, Monitor]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
-from unicodedata import is_normalized, normalize
 
 from tellonce.avro.fields import Kind
 from tellonce.declare.codec import CannotHold, Codec, Raw, Undecodable, encode_checked, kind_of, whole_number
@@ -21,7 +20,7 @@ def _check_limit(what: str, limit: int | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCodec(Codec):
-    """Text in Unicode's NFC form; see `text` for what each field means."""
+    """Text, character by character as it is written; see `text` for what each field means."""
 
     kind: ClassVar[Kind] = Kind.TEXT
 
@@ -33,7 +32,7 @@ class TextCodec(Codec):
     upper: bool = False
 
     def decode(self, raw: Raw) -> Value:
-        """Gives the text in NFC; a whole number that a loosely typed column made of digits becomes text again."""
+        """Gives the text; a whole number that a loosely typed column made of digits becomes text again."""
         if raw is None:
             return None
         if isinstance(raw, str):
@@ -42,16 +41,14 @@ class TextCodec(Codec):
             value = str(number)
         else:
             raise Undecodable(f"expected text, found {kind_of(raw)}")
-        if not value.isascii():
-            value = normalize("NFC", value)
-            if any("\ud800" <= character <= "\udfff" for character in value):
-                raise Undecodable("the text contains half of a surrogate pair, which is no character")
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise Undecodable("the text contains half of a surrogate pair, which is no character")
         if "\0" in value:
             raise Undecodable("the text contains a NUL character")
         if self.padded:
             value = value.rstrip(" ")
         if self.upper:
-            value = normalize("NFC", value.upper())
+            value = value.upper()
         return None if self.blank_is_null and not value.strip() else value
 
     def encode(self, value: Value) -> Raw:
@@ -99,7 +96,7 @@ def text(
     padded: bool = False,
     upper: bool = False,
 ) -> TextCodec:
-    """Declares a text column.
+    """Declares a text column, whose text is compared and written as it is, without any of Unicode's normal forms.
 
     `max_bytes` counts bytes in `charset`, `max_chars` Unicode characters. `charset` is what the column's application
     can show or store (`gbk`, `gb18030`, `latin-1`): a value with another character cannot be held. With
@@ -163,9 +160,6 @@ class CodeListCodec(Codec):
     def __post_init__(self) -> None:
         """Indexes the list and checks it."""
         object.__setattr__(self, "_values", _index_codes(dict(self.pairs)))
-        for _, value in self.pairs:
-            if value is not None and not is_normalized("NFC", value):
-                raise ConfigurationError("a code list's values must be in Unicode's NFC form, as all shared text is")
 
     def decode(self, raw: Raw) -> Value:
         """Gives the word that the code stands for."""

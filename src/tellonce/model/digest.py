@@ -4,7 +4,6 @@ An element is a keyed BLAKE2b of one record's key and canonical fields.
 A set of records is summed modulo 2^128, never XORed, because equal parts would cancel.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -59,7 +58,7 @@ def _part(value: Value) -> tuple[bytes, bytes]:  # noqa: PLR0911 - one return fo
         case bytes():
             return b"y", value
         case str():
-            return b"s", (value if value.isascii() else unicodedata.normalize("NFC", value)).encode()
+            return b"s", value.encode()
         case tuple():
             return b"a", canonical(value)
 
@@ -67,7 +66,7 @@ def _part(value: Value) -> tuple[bytes, bytes]:  # noqa: PLR0911 - one return fo
 def canonical(values: Sequence[Value]) -> bytes:
     """Gives one byte string for a list of logical values; two lists give the same only if they are equal.
 
-    Text is compared in NFC, decimals exactly (1.50 equals 1.5), instants in UTC to the microsecond.
+    Text is compared character by character, decimals exactly (1.50 equals 1.5), instants in UTC to the microsecond.
     """
     parts: list[bytes] = []
     for value in values:

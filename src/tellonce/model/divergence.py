@@ -53,6 +53,7 @@ class Reason(StrEnum):
     REFUSED_BY_TABLE = "refused_by_table"
     ROW_REASSIGNED = "row_reassigned"
     NO_EFFECT = "no_effect"
+    MISSING_REFERENCE = "missing_reference"
     OTHER = "other"
     """What a message says in a word that this release does not know."""
 

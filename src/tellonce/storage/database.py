@@ -36,6 +36,8 @@ _POSTGRES_SETTINGS = (
 # PostgreSQL classes of SQLSTATE that a later try may get past: connection, resources, operator intervention, system,
 # and serialization or deadlock rollbacks (class 40).
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+# A server that only reads for a while, as after a failover.
+_READ_ONLY = "25006"
 
 
 def own_table_name(dialect_name: str, name: str) -> str:
@@ -143,7 +145,7 @@ def is_infrastructure_trouble(error: DBAPIError) -> bool:
         return True
     state = sqlstate_of(error)
     if state is not None:
-        return state.startswith(_TRANSIENT_CLASSES)
+        return state == _READ_ONLY or state.startswith(_TRANSIENT_CLASSES)
     return isinstance(error, OperationalError) and not _is_about_sql(error)
 
 

@@ -5,17 +5,16 @@ The stream's sum and counts move with the entries, in the same transaction, unde
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, Table, delete, select, update
+from sqlalchemy import Connection, Row, Table, delete, or_, select, update
 
 from tellonce.model.digest import from_hex, to_hex
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import InvariantError
 from tellonce.model.position import Position, parse_ranges, render_ranges
-from tellonce.storage.bound_table import RowKey
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import among, by_name, insert_if_absent, select_by_keys, upsert
 from tellonce.storage.subscriber.entries import COUNTED, OUTCOMES, Entry, StreamRow
-from tellonce.storage.subscriber.facts import Asked, Link, Rank
+from tellonce.storage.subscriber.facts import Asked, Link, Rank, RowKey
 from tellonce.storage.subscriber.store import Record
 from tellonce.storage.tables import own_tables
 
@@ -134,46 +133,6 @@ class Ledger:
         rows = select_by_keys(self._connection, statement, table.c.row_key, row_keys)
         return {str(row_key): str(pseudonym) for row_key, pseudonym in rows}
 
-    def save_links(self, links: Mapping[str, Sequence[RowKey]]) -> None:
-        """Replaces the links of records; an empty list leaves a record without rows."""
-        table = self._own.linked_row
-        self._delete(table, list(links))
-        rows = [
-            {"view": self._view, "row_key": key, "pseudonym": pseudonym}
-            for pseudonym, keys in links.items()
-            for key in keys
-        ]
-        upsert(self._connection, table, rows)
-
-    def hashes(self, pseudonyms: Sequence[str]) -> dict[str, frozenset[str]]:
-        """Gives the match hashes that are kept of records."""
-        table = self._own.match_hash
-        statement = select(table.c.pseudonym, table.c.hash).where(table.c.view == self._view)
-        found: dict[str, set[str]] = {}
-        for pseudonym, value in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
-            found.setdefault(str(pseudonym), set()).add(str(value))
-        return {pseudonym: frozenset(values) for pseudonym, values in found.items()}
-
-    def sharing(self, hashes: Sequence[str]) -> dict[str, set[str]]:
-        """Gives the records that a match hash may stand for, by hash."""
-        table = self._own.match_hash
-        statement = select(table.c.hash, table.c.pseudonym).where(table.c.view == self._view)
-        found: dict[str, set[str]] = {}
-        for value, pseudonym in select_by_keys(self._connection, statement, table.c.hash, hashes):
-            found.setdefault(str(value), set()).add(str(pseudonym))
-        return found
-
-    def save_hashes(self, hashes: Mapping[str, frozenset[str]]) -> None:
-        """Replaces the match hashes of records."""
-        table = self._own.match_hash
-        self._delete(table, list(hashes))
-        rows = [
-            {"view": self._view, "hash": value, "pseudonym": pseudonym}
-            for pseudonym, values in hashes.items()
-            for value in sorted(values)
-        ]
-        insert_if_absent(self._connection, table, rows)
-
     def record_links(self, pseudonyms: Collection[str]) -> dict[str, list[Link]]:
         """Gives the links of records, without the rows themselves."""
         table = self._own.linked_row
@@ -258,6 +217,37 @@ class Ledger:
         return frozenset(
             str(name) for (name,) in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms)
         )
+
+    @property
+    def view(self) -> str:
+        """The view's full name."""
+        return self._view
+
+    def came(self, pseudonyms: Collection[str]) -> None:
+        """Forgets that these records were wanted."""
+        self._delete(self._own.repair, sorted(pseudonyms))
+
+    def unseen(self, pairs: Sequence[tuple[RowKey, Entry]]) -> frozenset[str]:
+        """Keeps that rows were seen beside records of these versions, and gives the records of which it is news."""
+        table = self._own.seen
+        statement = select(table.c.row_key, table.c.pseudonym, table.c.epoch, table.c.version)
+        of_view = statement.where(table.c.view == self._view)
+        keys = sorted({key for key, _ in pairs})
+        known = {tuple(row) for row in select_by_keys(self._connection, of_view, table.c.row_key, keys)}
+        news = [(key, one) for key, one in pairs if (key, one.pseudonym, one.epoch, one.version) not in known]
+        rows = [
+            {"view": self._view, "row_key": key, "pseudonym": one.pseudonym, "epoch": one.epoch, "version": one.version}
+            for key, one in news
+        ]
+        upsert(self._connection, table, rows)
+        return frozenset(one.pseudonym for _, one in news)
+
+    def hasten_blocked(self) -> None:
+        """Makes records due at once that collided or met a lock here, or wait in any view for another's row."""
+        table = self._own.parked
+        here = (table.c.view == self._view) & table.c.reason.in_((Reason.COLLISION, Reason.LOCKED))
+        blocked = or_(here, table.c.reason == Reason.MISSING_REFERENCE)
+        self._connection.execute(update(table).where(blocked).values(retry_at_ms=clock_ms(self._connection)))
 
     def hasten(self, pseudonyms: Collection[str]) -> None:
         """Makes those of these records that are parked due at once."""

@@ -1,10 +1,8 @@
 """A line for each database that is bound: which store a subscriber's view has there."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import Engine, inspect
 
-from tellonce.model.errors import ConfigurationError
+from tellonce.storage.bound_table import key_of_table
 from tellonce.storage.database import reading
 from tellonce.storage.postgres.catalogue import columns_of, unique_columns_of
 from tellonce.storage.postgres.rows import PostgresRows, PostgresTable
@@ -20,7 +18,7 @@ def subscriber_store(engine: Engine, view: BoundView, partitions: int) -> Subscr
     """Gives the store of a view in a department's database.
 
     Raises:
-        ConfigurationError: the binding's table has no key.
+        ConfigurationError: the table, a column that the binding names, or a usable key is not there.
         RetryableError: the database is away.
     """
     if engine.dialect.name == "postgresql":
@@ -31,14 +29,16 @@ def subscriber_store(engine: Engine, view: BoundView, partitions: int) -> Subscr
 
 
 def _postgres_table(engine: Engine, view: BoundView) -> PostgresTable:
+    key = key_of_table(engine, view.binding, view.schema.fields)
     quote = engine.dialect.identifier_preparer.quote
     name = ".".join(quote(part) for part in view.binding.table.split("."))
     with reading(engine) as connection:
         columns, unique = columns_of(connection, name), unique_columns_of(connection, name)
-    return PostgresTable(view, columns, _key_of(engine, view), unique, quote)
+    return PostgresTable(view, columns, key, unique, quote)
 
 
 def _sqlite_table(engine: Engine, view: BoundView) -> SqliteTable:
+    key = key_of_table(engine, view.binding, view.schema.fields)
     inspector = inspect(engine)
     name = view.binding.table
     unique = [tuple(str(each) for each in one["column_names"]) for one in inspector.get_unique_constraints(name)]
@@ -46,15 +46,4 @@ def _sqlite_table(engine: Engine, view: BoundView) -> SqliteTable:
     unique.append(tuple(inspector.get_pk_constraint(name)["constrained_columns"]))
     not_null = [column["name"] for column in inspector.get_columns(name) if not column["nullable"]]
     quote = engine.dialect.identifier_preparer.quote
-    return SqliteTable(view, _key_of(engine, view), [names for names in unique if names], not_null, quote)
-
-
-def _key_of(engine: Engine, view: BoundView) -> Sequence[str]:
-    schema, _, name = view.binding.table.rpartition(".")
-    primary = inspect(engine).get_pk_constraint(name, schema=schema or None)["constrained_columns"]
-    key = view.binding.key or tuple(primary)
-    if not key:
-        place, table = view.binding.place, view.binding.table
-        msg = f"{place}: the table {table} has no primary key; name columns that identify a row: key=..."
-        raise ConfigurationError(msg, view=view.name, table=table)
-    return key
+    return SqliteTable(view, key, [names for names in unique if names], not_null, quote)

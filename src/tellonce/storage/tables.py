@@ -16,7 +16,7 @@ class OwnTables:
     """The tables of one dialect.
 
     At an authority: `record_version`, `lease`, `stream`, `published`, `staged`, `snapshot`, `unpublished`.
-    At a subscriber: `position`, `applied`, `linked_row`, `match_hash`, `claim`, `parked`, `repair`.
+    At a subscriber: `position`, `applied`, `linked_row`, `claim`, `seen`, `parked`, `repair`.
     At both: `progress` (of sweeps and of control topics read).
     """
 
@@ -180,6 +180,14 @@ class OwnTables:
             Column("is_ended", Boolean, nullable=False, server_default=text("false")),
             self._index("linked_row_record", "view", "pseudonym"),
         )
+        self.seen = self._table(
+            "seen",
+            Column("view", Text, primary_key=True),
+            Column("row_key", Text, primary_key=True),
+            Column("pseudonym", Text, primary_key=True),
+            Column("epoch", BigInteger, nullable=False),
+            Column("version", BigInteger, nullable=False),
+        )
         self.claim = self._table(
             "claim",
             Column("view", Text, primary_key=True),
@@ -188,13 +196,6 @@ class OwnTables:
             Column("rank", Text, nullable=False),
             Column("others", Text, nullable=False),
             self._index("claim_record", "view", "pseudonym"),
-        )
-        self.match_hash = self._table(
-            "match_hash",
-            Column("view", Text, primary_key=True),
-            Column("hash", Text, primary_key=True),
-            Column("pseudonym", Text, primary_key=True),
-            self._index("match_hash_record", "view", "pseudonym"),
         )
         self.parked = self._table(
             "parked",

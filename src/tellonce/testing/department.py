@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from tellonce.declare.codec import Raw
 from tellonce.model.divergence import Reason
+from tellonce.storage.progress import unlinked_task
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
-from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
 from tellonce.storage.subscriber.store import Accept, Listed, Record, Written
 from tellonce.storage.subscriber.view import BoundView
 
@@ -77,6 +78,8 @@ class _Ledger:
     claims: dict[str, dict[str, Rank]] = field(default_factory=dict[str, dict[str, Rank]])
     links: dict[RowKey, tuple[str, Link]] = field(default_factory=dict[RowKey, tuple[str, Link]])
     listed: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    seen: dict[tuple[RowKey, str], tuple[int, int]] = field(default_factory=dict[tuple[RowKey, str], tuple[int, int]])
+    cursors: dict[str, str] = field(default_factory=dict[str, str])
     due: set[str] = field(default_factory=set[str])
     wanted: set[str] = field(default_factory=set[str])
 
@@ -101,6 +104,11 @@ class MemoryStore:
         except BaseException:
             self.ledger, self.table.rows = before
             raise
+
+    @contextmanager
+    def look(self) -> Generator["_Look"]:
+        """Looks at the present state."""
+        yield _Look(self)
 
     def row_of(self, values: Values) -> Row:
         """Gives a row of the table as facts have it."""
@@ -135,6 +143,12 @@ class _Transaction:
     def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
         return frozenset(pseudonyms) & self._ledger.wanted
 
+    def came(self, pseudonyms: Collection[str]) -> None:
+        self._ledger.wanted -= set(pseudonyms)
+
+    def unlinked_rows(self) -> int:
+        return int(self._ledger.cursors.get(unlinked_task(self._view.name), 0))
+
     def claim(self, asked: Sequence[Asked]) -> None:
         for one in asked:
             known = self._ledger.claims.setdefault(one.pseudonym, {})
@@ -148,7 +162,7 @@ class _Transaction:
 
     def _know(self, asked: Asked) -> Known:
         name = asked.pseudonym
-        links = self._links(name)
+        links = self.links_of(name)
         has_row = any(link.row is not None and link.row.is_open for link in links)
         keys = [link.key for link in links if link.row is not None]
         candidates: list[Candidate] = []
@@ -165,7 +179,7 @@ class _Transaction:
             is_complete=self._store.is_complete,
         )
 
-    def _links(self, name: str) -> list[Link]:
+    def links_of(self, name: str) -> list[Link]:
         found: list[Link] = []
         for key, (owner, link) in self._ledger.links.items():
             if owner == name:
@@ -199,7 +213,7 @@ class _Transaction:
                 and bool(row.numbers & in_force)
                 and row.key != claimed.key
                 and self._ledger.links.get(row.key, (name,))[0] == name
-                for row in (*self._around, *(link.row for link in self._links(name) if link.row is not None))
+                for row in (*self._around, *(link.row for link in self.links_of(name) if link.row is not None))
             ),
             others=self._ledger.others.get(name, ""),
         )
@@ -276,6 +290,23 @@ class _Transaction:
     def hasten(self, pseudonyms: Collection[str]) -> None:
         self._ledger.due |= set(pseudonyms) & self._ledger.listed.keys()
 
+    def hasten_blocked(self) -> None:
+        blocked = {Reason.COLLISION, Reason.LOCKED}
+        self._ledger.due |= {name for name, listed in self._ledger.listed.items() if listed.why.reason in blocked}
+
+    def save_entries(self, entries: Sequence[Entry]) -> None:
+        self._ledger.entries |= {entry.pseudonym: entry for entry in entries}
+
+    def unseen(self, pairs: Sequence[tuple[RowKey, Entry]]) -> frozenset[str]:
+        now = {(key, one.pseudonym): (one.epoch, one.version) for key, one in pairs}
+        news = {pair for pair, place in now.items() if self._ledger.seen.get(pair) != place}
+        self._ledger.seen |= now
+        return frozenset(name for _, name in news)
+
+    def save_cursor(self, task: str, cursor: str, *, finished: bool) -> None:
+        del finished
+        self._ledger.cursors[task] = cursor
+
     def save(self, records: Mapping[str, Record]) -> None:
         for name, record in records.items():
             self._ledger.entries[name] = record.entry
@@ -289,4 +320,30 @@ class _Transaction:
             self._ledger.due.discard(name)
             if record.listed is not None:
                 self._ledger.listed[name] = record.listed
-            self._ledger.wanted.discard(name)
+
+
+class _Look:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._ledger = store.ledger
+
+    def cursor(self, task: str) -> str:
+        return self._ledger.cursors.get(task, "")
+
+    def held_after(self, partition: int, after: str, limit: int) -> Sequence[Held]:
+        names = sorted(
+            name for name, entry in self._ledger.entries.items() if name > after and entry.partition == partition
+        )
+        transaction = _Transaction(self._store)
+        return [Held(entry=self._ledger.entries[name], links=transaction.links_of(name)) for name in names[:limit]]
+
+    def rows_after(self, after: RowKey | None, limit: int) -> Sequence[Found]:
+        rows = sorted(map(self._store.row_of, self._store.table.rows), key=lambda row: json.loads(row.key))
+        behind = [row for row in rows if after is None or json.loads(row.key) > json.loads(after)]
+        found: list[Found] = []
+        for row in behind[:limit]:
+            names = [name for name, claims in self._ledger.claims.items() if row.numbers & claims.keys()]
+            owner = self._ledger.links.get(row.key, (None, None))[0]
+            claimants = [self._ledger.entries[name] for name in sorted(names) if name in self._ledger.entries]
+            found.append(Found(row=row, owner=owner, claimants=claimants))
+        return found

@@ -15,7 +15,7 @@ from tellonce.cli.doctor.probes import Budget, Listener, Probes, within
 from tellonce.declare import Binding, Mirror
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.observability.metrics import PORTS, Service
-from tellonce.storage.bound_table import BoundTable
+from tellonce.storage.bound_table import key_of_table
 from tellonce.storage.capture import verify
 from tellonce.storage.database import OWN_SCHEMA, clock_ms, reading, sqlstate_of
 from tellonce.storage.own_schema import check_own_schema, own_table_names
@@ -144,7 +144,7 @@ class DatabaseChecks:
 
         def look() -> list[str]:
             for binding in bindings:
-                BoundTable(engine, binding, catalogue.view_schema(binding.view).fields)
+                key_of_table(engine, binding, catalogue.view_schema(binding.view).fields)
             if engine.dialect.name != "postgresql":
                 return []
             with reading(self._engine) as connection:

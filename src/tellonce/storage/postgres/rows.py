@@ -21,6 +21,7 @@ from tellonce.storage.subscriber.view import BoundView
 __all__ = ["PostgresRows", "PostgresTable"]
 
 _LOCKED = Why(reason=Reason.LOCKED, detail="another transaction holds the row, or a value that must be unique")
+_SLOW = Why(reason=Reason.LOCKED, detail="the database's statement_timeout ended the write")
 _TYPES_OF_NUMBERS = frozenset(("int2", "int4", "int8", "numeric"))
 _DIGITS = 18
 """Digits that a bigint surely holds, as an ID number has them."""
@@ -133,6 +134,18 @@ class PostgresRows:
         statement = f"SELECT {table.selected} FROM {table.name}, {_given(table.key)} WHERE {table.is_key}"  # noqa: S608 - quoted names
         rows = self._connection.exec_driver_sql(statement, {**table.keys_given(keys), **table.marks})
         return {row.key: row for row in map(table.row, rows)}
+
+    def read_after(self, after: RowKey | None, limit: int) -> Sequence[Row]:
+        """Gives the next rows in the order of their keys."""
+        table = self._table
+        keys = ", ".join(table.column(column.name) for column in table.key)
+        behind, given = "true", dict[str, Any](table.marks)
+        if after is not None:
+            places = [table.cast(column.name, f"%(a{number})s") for number, column in enumerate(table.key)]
+            behind = f"({keys}) > ({', '.join(places)})"
+            given |= {f"a{number}": str(value) for number, value in enumerate(json.loads(after))}
+        statement = f"SELECT {table.selected} FROM {table.name} WHERE {behind} ORDER BY {keys} LIMIT {limit:d}"  # noqa: S608 - quoted names
+        return [table.row(row) for row in self._connection.exec_driver_sql(statement, given)]
 
     def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
         """Gives the open rows that hold one of these numbers; a column of numbers is not asked for letters."""
@@ -282,10 +295,15 @@ class PostgresRows:
     def why(self, error: DBAPIError) -> Why | None:
         """Says of a refusal why it was, by its SQLSTATE alone."""
         state = sqlstate_of(error) or ""
-        if state == "55P03":
-            return _LOCKED
+        if state in {"55P03", "57014"}:
+            # One that takes too long is tried in smaller pieces, which the guard makes.
+            return _LOCKED if state == "55P03" else _SLOW
         if state in {"23505", "23P01"}:
             return Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
+        if state == "23503":
+            return Why(
+                reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"
+            )
         if state.startswith("22"):
             return Why(reason=Reason.CANNOT_HOLD, detail=f"the database refused the value (SQLSTATE {state})")
         if state.startswith(("23", "P0", "44", "27", "09")):

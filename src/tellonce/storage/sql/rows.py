@@ -22,6 +22,10 @@ class TableRows(Protocol):
         """Gives the rows that are there."""
         ...
 
+    def read_after(self, after: RowKey | None, limit: int) -> Sequence[Row]:
+        """Gives the next rows in the order of their keys, closed ones too."""
+        ...
+
     def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
         """Gives the open rows that hold one of these numbers, and perhaps others beside them."""
         ...

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
 
-from tellonce.storage.database import clock_ms, writing
+from tellonce.storage.database import clock_ms, reading, writing
 from tellonce.storage.ledger import Ledger
+from tellonce.storage.progress import load_cursor, save_cursor, unlinked_task
 from tellonce.storage.sql.guard import guarded_write
 from tellonce.storage.sql.rows import TableRows
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
-from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Known, Link, Rank, Row, RowKey
-from tellonce.storage.subscriber.store import Accept, Record, Transaction, Written
+from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.store import Accept, Look, Record, Transaction, Written
 
 __all__ = ["SqlStore"]
 
@@ -42,6 +43,50 @@ class SqlStore:
             ledger = Ledger(connection, self._view)
             yield _SqlTransaction(connection, ledger, self._rows_of(connection), self._partitions)
 
+    @contextmanager
+    def look(self) -> Generator[Look]:
+        """Looks at one unchanging state.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        with reading(self._engine) as connection:
+            yield _SqlLook(connection, Ledger(connection, self._view), self._rows_of(connection))
+
+
+class _SqlLook:
+    def __init__(self, connection: Connection, ledger: Ledger, rows: TableRows) -> None:
+        self._connection, self._ledger, self._rows = connection, ledger, rows
+
+    def cursor(self, task: str) -> str:
+        return load_cursor(self._connection, task) or ""
+
+    def held_after(self, partition: int, after: str, limit: int) -> Sequence[Held]:
+        entries = self._ledger.entries_after(partition, after, limit)
+        links = self._ledger.record_links([entry.pseudonym for entry in entries])
+        rows = self._rows.read({link.key for some in links.values() for link in some})
+        return [
+            Held(
+                entry=entry,
+                links=[replace(link, row=rows.get(link.key)) for link in links.get(entry.pseudonym, ())],
+            )
+            for entry in entries
+        ]
+
+    def rows_after(self, after: RowKey | None, limit: int) -> Sequence[Found]:
+        rows = self._rows.read_after(after, limit)
+        owners = self._ledger.linked_to([row.key for row in rows])
+        claims: dict[str, set[str]] = defaultdict(set)
+        for number, name, _, _ in self._ledger.claims_on(sorted({each for row in rows for each in row.numbers})):
+            claims[number].add(name)
+        entries = self._ledger.entries(sorted({name for names in claims.values() for name in names}))
+        found: list[Found] = []
+        for row in rows:
+            names = sorted({name for number in row.numbers for name in claims.get(number, ())})
+            claimants = [entries[name] for name in names if name in entries]
+            found.append(Found(row=row, owner=owners.get(row.key), claimants=claimants))
+        return found
+
 
 class _SqlTransaction:
     def __init__(self, connection: Connection, ledger: Ledger, rows: TableRows, partitions: int) -> None:
@@ -64,6 +109,12 @@ class _SqlTransaction:
 
     def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
         return self._ledger.wanted(pseudonyms)
+
+    def came(self, pseudonyms: Collection[str]) -> None:
+        self._ledger.came(pseudonyms)
+
+    def unlinked_rows(self) -> int:
+        return int(load_cursor(self._connection, unlinked_task(self._ledger.view)) or 0)
 
     def claim(self, asked: Sequence[Asked]) -> None:
         self._ledger.add_claims(asked)
@@ -142,6 +193,18 @@ class _SqlTransaction:
 
     def hasten(self, pseudonyms: Collection[str]) -> None:
         self._ledger.hasten(pseudonyms)
+
+    def hasten_blocked(self) -> None:
+        self._ledger.hasten_blocked()
+
+    def save_entries(self, entries: Sequence[Entry]) -> None:
+        self._ledger.save_entries(entries)
+
+    def unseen(self, pairs: Sequence[tuple[RowKey, Entry]]) -> frozenset[str]:
+        return self._ledger.unseen(pairs)
+
+    def save_cursor(self, task: str, cursor: str, *, finished: bool) -> None:
+        save_cursor(self._connection, task, cursor, finished=finished)
 
     def save(self, records: Mapping[str, Record]) -> None:
         self._ledger.save_records(records)

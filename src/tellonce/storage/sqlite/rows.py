@@ -86,6 +86,24 @@ class SqliteRows:
         rows = self._run(statement, {"keys": f"[{','.join(keys)}]", **table.marks})
         return {row.key: row for row in map(table.row, rows)}
 
+    def read_after(self, after: RowKey | None, limit: int) -> Sequence[Row]:
+        """Gives the next rows in the order of their keys."""
+        table = self._table
+        behind, given = "1", dict[str, Raw](table.marks)
+        if after is not None:
+            # Spelt out because a row comparison does not use the index in every version of SQLite.
+            names = [table.quote(name) for name in table.key]
+            steps = [
+                " AND ".join(
+                    [*(f"{name} = :a{n}" for n, name in enumerate(names[:place])), f"{names[place]} > :a{place}"]
+                )
+                for place in range(len(names))
+            ]
+            behind = " OR ".join(f"({step})" for step in steps)
+            given |= {f"a{number}": value for number, value in enumerate(json.loads(after))}
+        statement = f"SELECT {table.selected} FROM {table.name} WHERE {behind} ORDER BY {table.keys} LIMIT {limit:d}"  # noqa: S608 - quoted names
+        return [table.row(row) for row in self._run(statement, given)]
+
     def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
         """Gives the open rows that hold one of these numbers."""
         table = self._table
@@ -182,6 +200,10 @@ class SqliteRows:
         name = getattr(error.orig, "sqlite_errorname", "")
         if name in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"}:
             return Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
+        if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+            return Why(
+                reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"
+            )
         if name in {"SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT_DATATYPE"} or isinstance(
             error.orig, OverflowError
         ):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from tellonce.model.change import Value
 from tellonce.storage.subscriber.entries import Entry
 
-__all__ = ["Asked", "Candidate", "Claim", "Known", "Link", "Rank", "Row", "RowKey"]
+__all__ = ["Asked", "Candidate", "Claim", "Found", "Held", "Known", "Link", "Number", "Rank", "Row", "RowKey"]
 
 RowKey = str
 """A row's key as JSON text: the values of the key columns in their order."""
@@ -105,9 +105,9 @@ class Number:
 class Known:
     """Everything that decides what becomes of one record; its rows are locked until the transaction ends.
 
-    `claims` are the hashes of the numbers that it answered to until now. `locked` says that another transaction holds
-    one of its rows, so that what that row holds is not known. `is_complete` that the epoch was read to the end of its
-    snapshot in every partition, so that no record is unknown.
+    `claims` are the hashes of the numbers that it answers to, or did until now. `is_locked` says that another
+    transaction holds one of its rows, so that what that row holds is not known; `is_complete` that the epoch was read
+    to the end of its snapshot in every partition, so that no record is unknown.
     """
 
     entry: Entry | None = None
@@ -117,3 +117,20 @@ class Known:
     is_wanted: bool = False
     is_locked: bool = False
     is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A record of the ledger with the rows that are its, as a sweep finds them."""
+
+    entry: Entry
+    links: Sequence[Link]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A row as a sweep finds it, the record that it is linked to, and the records that answer to its numbers."""
+
+    row: Row
+    owner: str | None
+    claimants: Sequence[Entry]

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
-from tellonce.storage.subscriber.facts import Asked, Known, Link, Rank, Row
+from tellonce.storage.subscriber.facts import Asked, Found, Held, Known, Link, Rank, Row, RowKey
 
-__all__ = ["Accept", "Listed", "Record", "SubscriberStore", "Transaction", "Written"]
+__all__ = ["Accept", "Listed", "Look", "Record", "SubscriberStore", "Transaction", "Written"]
 
 Accept = Callable[[str, Sequence[Row | None]], Why | None]
 """Says of a record's written rows, as they read back, why they may not stay so; None: they may.
@@ -72,6 +72,14 @@ class Transaction(Protocol):
         """Gives those records that this department wants to have published again."""
         ...
 
+    def came(self, pseudonyms: Collection[str]) -> None:
+        """Forgets that these records were wanted: they have come."""
+        ...
+
+    def unlinked_rows(self) -> int:
+        """Gives how many rows belonged to no record when the last sweep went through."""
+        ...
+
     def claim(self, asked: Sequence[Asked]) -> None:
         """Keeps which numbers these records answer to, so that each is seen as a rival of the others."""
         ...
@@ -94,8 +102,40 @@ class Transaction(Protocol):
         """Has those of these records that are parked tried again at once, since what they met has changed."""
         ...
 
+    def hasten_blocked(self) -> None:
+        """Has every record tried again at once that met a lock or another row's value, since rows have changed."""
+        ...
+
+    def save_entries(self, entries: Sequence[Entry]) -> None:
+        """Keeps entries alone: what a sweep has found in rows that nobody wrote to."""
+        ...
+
+    def unseen(self, pairs: Sequence[tuple[RowKey, Entry]]) -> frozenset[str]:
+        """Keeps that rows were seen beside records of these versions, and gives the records of which it is news."""
+        ...
+
+    def save_cursor(self, task: str, cursor: str, *, finished: bool) -> None:
+        """Keeps where a task stands."""
+        ...
+
     def save(self, records: Mapping[str, Record]) -> None:
         """Keeps what was decided of these records."""
+        ...
+
+
+class Look(Protocol):
+    """One unchanging state of the database, for a sweep, which writes nothing while it looks."""
+
+    def cursor(self, task: str) -> str:
+        """Gives where a task stands; "" where it is to begin."""
+        ...
+
+    def held_after(self, partition: int, after: str, limit: int) -> Sequence[Held]:
+        """Gives the next records of a stream by pseudonym, each with its rows."""
+        ...
+
+    def rows_after(self, after: RowKey | None, limit: int) -> Sequence[Found]:
+        """Gives the next rows of the table in the order of their keys."""
         ...
 
 
@@ -104,4 +144,8 @@ class SubscriberStore(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begins a transaction, which ends with its block: committed, or rolled back where the block raised."""
+        ...
+
+    def look(self) -> AbstractContextManager[Look]:
+        """Begins to look at one unchanging state."""
         ...

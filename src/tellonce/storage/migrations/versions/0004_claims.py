@@ -32,3 +32,14 @@ def upgrade() -> None:
         schema=schema,
     )
     op.create_index("tellonce_claim_record", prefix + "claim", ["view", "pseudonym"], schema=schema)
+    op.create_table(
+        prefix + "seen",
+        sa.Column("view", sa.Text, primary_key=True),
+        sa.Column("row_key", sa.Text, primary_key=True),
+        sa.Column("pseudonym", sa.Text, primary_key=True),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        schema=schema,
+    )
+    # Its hashes are of another kind; the claims come with the records' next events.
+    op.drop_table(prefix + "match_hash", schema=schema)
