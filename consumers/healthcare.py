@@ -1,13 +1,13 @@
 """Healthcare recognises insured persons at admission; its patient index holds every resident."""
 
-from tellonce import Binding, Column, candidate, codes, current, from_15_digits, mirror, previous, text
+from tellonce import Binding, Column, candidate, codes, current, from_15_digits, identifier, mirror, previous, text
 
 patient = Binding(
     view="citizen.identity",
     table="patient_index",
     match=[current("id_number"), previous("id_number"), candidate("id_number", from_15_digits)],
     columns={
-        "id_number": Column("id_card_no", text(max_chars=18)),
+        "id_number": Column("id_card_no", identifier(max_chars=18)),
         "name": Column("patient_name", text(max_chars=100)),
         "sex": Column("gender", codes({"M": "male", "F": "female"})),
         "birth_date": "dob",

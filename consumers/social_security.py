@@ -1,13 +1,25 @@
 """Social security registers every resident where they live, and knows who is married to whom."""
 
-from tellonce import Binding, Column, candidate, codes, current, from_15_digits, mirror, previous, text, yyyymmdd
+from tellonce import (
+    Binding,
+    Column,
+    candidate,
+    codes,
+    current,
+    from_15_digits,
+    identifier,
+    mirror,
+    previous,
+    text,
+    yyyymmdd,
+)
 
 insured_person = Binding(
     view="citizen.residence",
     table="insured_person",
     match=[current("id_number"), previous("id_number"), candidate("id_number", from_15_digits)],
     columns={
-        "id_number": Column("sfzhm", text(max_chars=18)),
+        "id_number": Column("sfzhm", identifier(max_chars=18)),
         "name": Column("xm", text(max_chars=100)),
         "address": Column("jzdz", text(max_chars=300)),
         "district_code": Column("qhdm", text(max_chars=6)),

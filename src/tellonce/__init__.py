@@ -4,7 +4,18 @@ These are the names that a department's declarations use; everything else is rea
 """
 
 from tellonce.declare.binding import Binding, Column, candidate, current, existing, mirror, previous
-from tellonce.declare.codecs import boolean, bytes_, codes, decimal, instant, integer, iso_date, text, yyyymmdd
+from tellonce.declare.codecs import (
+    boolean,
+    bytes_,
+    codes,
+    decimal,
+    identifier,
+    instant,
+    integer,
+    iso_date,
+    text,
+    yyyymmdd,
+)
 from tellonce.declare.derivation import from_15_digits
 from tellonce.declare.source import Former, Source
 
@@ -22,6 +33,7 @@ __all__ = [
     "decimal",
     "existing",
     "from_15_digits",
+    "identifier",
     "instant",
     "integer",
     "iso_date",

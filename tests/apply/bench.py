@@ -8,8 +8,22 @@ from datetime import date
 from itertools import count
 from typing import Literal
 
-from tellonce import Binding, Column, candidate, current, existing, from_15_digits, mirror, previous, text, yyyymmdd
+from tellonce import (
+    Binding,
+    Column,
+    candidate,
+    current,
+    existing,
+    from_15_digits,
+    identifier,
+    mirror,
+    previous,
+    text,
+    yyyymmdd,
+)
 from tellonce.apply.batch import Offered, carry_out
+from tellonce.apply.subscription import SubscribedView
+from tellonce.apply.sweep import sweep_rows
 from tellonce.avro.fields import FieldSpec, Kind, ViewSchema
 from tellonce.declare import Raw
 from tellonce.keyring import ViewKeys
@@ -22,6 +36,7 @@ from tellonce.storage.subscriber.facts import RowKey
 from tellonce.storage.subscriber.store import SubscriberStore
 from tellonce.storage.subscriber.view import BoundView
 from tellonce.testing.department import MemoryStore, MemoryTable, RefusedError, Values
+from tellonce.topology import View
 
 __all__ = ["KEYS", "Bench", "MemoryBench", "Shape"]
 
@@ -45,7 +60,8 @@ class Shape:
     """How the department holds its records, and what its table does.
 
     Of a row whose `note` says so, the table's trigger swallows every write (`frozen`), cuts the name that is written to
-    three characters (`cut`), or refuses the write (`no`). With `draws_keys` the database makes up keys in no order.
+    three characters (`cut`), or refuses the write (`no`). With `draws_keys` the database makes up keys in no order, and
+    with `identifies` the number is bound as an identifier.
     """
 
     scope: Literal["mirror", "existing"] = "existing"
@@ -53,6 +69,7 @@ class Shape:
     on_delete: Literal["keep", "mark", "delete"] = "delete"
     is_unique: bool = False
     draws_keys: bool = False
+    identifies: bool = False
 
     def view(self) -> BoundView:
         """The view as the department binds it."""
@@ -61,7 +78,7 @@ class Shape:
             table="patient",
             match=[current("id_number"), previous("id_number"), candidate("id_number", from_15_digits)],
             columns={
-                "id_number": "number",
+                "id_number": Column("number", identifier() if self.identifies else text()),
                 "name": Column("name", text(max_chars=12)),
                 "born": Column("born", yyyymmdd),
                 "street": Column("street", text(max_chars=8), else_keep=True),
@@ -154,6 +171,12 @@ class Bench(ABC):
             carry_out(transaction, self.view, {0: stream}, events, around=[e.pseudonym for e in events if looks_around])
             transaction.save_stream(stream)
         self.writes += self.count_writes() - before
+
+    def sweep(self) -> Sequence[str]:
+        """Let a sweep look at every row; gives the records of which a row is news."""
+        view = View.model_construct(name=KEYS.view)
+        subscribed = SubscribedView(department="clinic", view=view, bound=self.view, store=self.store)
+        return sweep_rows(subscribed).found
 
     def event(self, serial: int, number: str, name: str = "Wang", street: str | None = None, *former: str) -> Offered:
         """The newest state of a record."""

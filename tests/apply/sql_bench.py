@@ -63,7 +63,15 @@ class SqlBench(Bench):
         with writing(engine) as connection:
             for table in ("patient", "written"):
                 connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-            for own in (self.own.position, self.own.applied, self.own.linked_row, self.own.claim, self.own.parked):
+            for own in (
+                self.own.position,
+                self.own.applied,
+                self.own.linked_row,
+                self.own.claim,
+                self.own.seen,
+                self.own.parked,
+                self.own.progress,
+            ):
                 connection.execute(delete(own))
             if is_postgres:
                 connection.exec_driver_sql(script)

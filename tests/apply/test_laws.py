@@ -470,3 +470,82 @@ class TestMoves:
         entries = bench.entries().values()
         assert bench.stream().sum == sum(from_hex(each.digest) for each in entries if each.digest) % MODULUS
         assert bench.stream().count == sum(each.digest is not None for each in entries) == 2
+
+
+WITH_X = next(id_number(serial) for serial in range(1, 60) if id_number(serial).endswith("X"))
+WIDE = WITH_X.translate({code: code + 0xFEE0 for code in range(0x30, 0x5B)})
+
+
+class TestSpelling:
+    """A number bound as an identifier is the same number however a department has spelt it."""
+
+    @pytest.mark.parametrize("spelling", [WITH_X, WITH_X.lower(), WIDE], ids=["plain", "small x", "full width"])
+    def test_row_is_found_and_keeps_its_spelling(self, bench_of: MakeBench, spelling: str) -> None:
+        """What is written are the other columns."""
+        bench = bench_of(Shape(identifies=True))
+        bench.row(spelling, "Old")
+
+        bench.apply(bench.event(1, WITH_X, "New"))
+
+        assert bench.names() == {spelling: "New"}
+        assert bench.is_equal(1)
+
+    def test_number_itself_is_written_where_it_changes(self, bench_of: MakeBench) -> None:
+        """In its canonical form."""
+        bench = bench_of(Shape(identifies=True))
+        bench.row(WITH_X.lower(), "Old")
+        bench.apply(bench.event(1, WITH_X, "Old"))
+
+        bench.apply(bench.event(1, A, "Old", None, WITH_X))
+
+        assert bench.names() == {A: "Old"}
+
+    def test_spelling_that_nobody_thinks_of_is_found_by_the_sweep_at_the_latest(self, bench_of: MakeBench) -> None:
+        """It tells of the row once, and the record's next event, which is asked for, is written there."""
+        bench = bench_of(Shape(identifies=True))
+        bench.row(f"  {WITH_X.lower()} ", "Old")
+        bench.apply(bench.event(1, WITH_X, "New"))
+
+        # In memory every row is looked at anyway.
+        if bench.state(1) is RecordState.OUT_OF_SCOPE:
+            assert bench.sweep() == [bench.name(1)]
+        assert bench.sweep() == []
+        bench.apply(bench.event(1, WITH_X, "New"), looks_around=True)
+
+        assert bench.names() == {f"  {WITH_X.lower()} ": "New"}
+        assert bench.is_equal(1)
+
+    def test_number_that_its_authority_spells_otherwise_is_told(self, bench_of: MakeBench) -> None:
+        """Nothing is written that would read back as another number."""
+        bench = bench_of(Shape(identifies=True))
+        bench.row(WITH_X, "Old")
+
+        bench.apply(bench.event(1, WITH_X.lower(), "New"))
+
+        assert (bench.names(), bench.reason(1)) == ({WITH_X: "Old"}, Reason.CANNOT_HOLD)
+
+
+class TestSweep:
+    """L2: every open row with a number of a record's is accounted for within one sweep."""
+
+    def test_second_row_is_told_once_for_each_version(self, bench: Bench) -> None:
+        """And not while the record is listed, for then a person knows."""
+        bench.row(A, "First")
+        bench.apply(bench.event(1, A, "First"))
+        bench.row(A, "Second")
+        assert bench.sweep() == [bench.name(1)]
+
+        bench.apply(bench.event(1, A, "First"), looks_around=True)
+
+        assert bench.state(1) is RecordState.AMBIGUOUS
+        assert bench.sweep() == []
+
+    def test_closed_row_and_row_of_nobody_are_told_of_to_nobody(self, bench: Bench) -> None:
+        """The first is out of scope, the second is counted."""
+        bench.row(A, "First", state="closed")
+        bench.row(B, "Second")
+        bench.apply(bench.event(1, A, "First"))
+
+        assert bench.sweep() == []
+        with bench.store.transaction() as transaction:
+            assert transaction.unlinked_rows() == 1

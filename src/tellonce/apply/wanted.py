@@ -6,6 +6,7 @@ from tellonce.declare.codec import CannotHold, Raw
 from tellonce.model.change import ChangeEvent, Operation, Value
 from tellonce.model.divergence import Reason
 from tellonce.storage.subscriber.decisions import Why
+from tellonce.storage.subscriber.facts import Rank
 from tellonce.storage.subscriber.view import BoundView
 
 __all__ = ["terms_of", "wanted_of"]
@@ -21,7 +22,7 @@ def terms_of(view: BoundView) -> Terms:
         others_of=view.others_hash,
         mark=binding.mark,
         unmark={},
-        spelt={},
+        spelt={column.field: column.column for column in view.columns if column.codec.keeps_spelling},
     )
 
 
@@ -43,13 +44,15 @@ def wanted_of(view: BoundView, event: ChangeEvent | Why) -> Wanted:
         except CannotHold as error:
             why = Why(reason=Reason.CANNOT_HOLD, detail=str(error))
             refused = refused if column.else_keep else why
-    first = view.identifiers[0]
+    first, numbers = view.identifiers[0], view.numbers_of(after)
     return Wanted(
         is_delete=False,
         fields=fields,
         values=values,
-        numbers=view.numbers_of(after),
-        number=view.number_hash(first, after[first]),
+        numbers=numbers,
+        number=next(
+            (each for each, one in numbers.items() if (one.identifier, one.rank) == (first, Rank.IN_FORCE)), ""
+        ),
         others=view.others_hash(after),
         why=why,
         refused=refused,

@@ -13,7 +13,7 @@ from tellonce.avro.lock import extend_lock
 from tellonce.cli.options import AsJson, EnvFile, settings_from
 from tellonce.cli.settings import Settings
 from tellonce.declare import load_bindings, load_source
-from tellonce.declare.check import check_binding, check_source
+from tellonce.declare.check import check_binding, check_source, doubts_about_binding
 from tellonce.declare.loading import module_file
 from tellonce.kafka.plan import TopicsPlan
 from tellonce.keyring import new_signing_key, new_view_keys
@@ -51,7 +51,8 @@ def check(env_file: EnvFile = None, as_json: AsJson = False) -> None:
         problems = [finding.text for finding in check_schemas(settings.schemas, checked.topology)]
         if not problems:
             catalogue = Catalogue.load(settings.schemas, checked.topology)
-            problems = _declaration_problems(settings, checked.topology, catalogue)
+            problems, doubts = _declaration_problems(settings, checked.topology, catalogue)
+            warnings += doubts
     except ConfigurationError as error:
         problems = str(error).splitlines()
     if as_json:
@@ -64,9 +65,10 @@ def check(env_file: EnvFile = None, as_json: AsJson = False) -> None:
     raise typer.Exit(3 if problems else 0)
 
 
-def _declaration_problems(settings: Settings, topology: Topology, catalogue: Catalogue) -> list[str]:
-    """Checks those departments whose declarations are in this checkout; another department's may be elsewhere."""
+def _declaration_problems(settings: Settings, topology: Topology, catalogue: Catalogue) -> tuple[list[str], list[str]]:
+    """Gives problems and warnings of those departments whose declarations are in this checkout."""
     found: list[str] = []
+    doubts: list[str] = []
     for department in topology.departments:
         try:
             if module_file(settings.producers, department).exists():
@@ -84,9 +86,10 @@ def _declaration_problems(settings: Settings, topology: Topology, catalogue: Cat
                 for binding in load_bindings(settings.consumers, department, subscribed=names):
                     view, schema = topology.view(binding.view), catalogue.view_schema(binding.view)
                     found += [str(f) for f in check_binding(binding, schema, view, department=department)]
+                    doubts += [str(f) for f in doubts_about_binding(binding)]
         except TellonceError as error:
             found += str(error).splitlines()
-    return found
+    return found, doubts
 
 
 @schemas_app.command("check")

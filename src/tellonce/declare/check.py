@@ -9,11 +9,11 @@ from tellonce.avro.fields import FieldSpec, Kind, ViewSchema
 from tellonce.declare.binding import Binding, Column
 from tellonce.declare.matching import Previous
 from tellonce.declare.source import Source
-from tellonce.declare.textual import CodeListCodec
+from tellonce.declare.textual import CodeListCodec, TextCodec
 from tellonce.model.errors import ConfigurationError
 from tellonce.topology.model import FieldSharing, View
 
-__all__ = ["Finding", "check_binding", "check_source", "refuse"]
+__all__ = ["Finding", "check_binding", "check_source", "doubts_about_binding", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,21 @@ def check_binding(
     if missing:
         messages.append(_refuse_partial(binding, view, missing, department))
     return tuple(Finding(binding.place, message) for message in messages)
+
+
+def doubts_about_binding(binding: Binding) -> tuple[Finding, ...]:
+    """Finds what is allowed, and does other than people expect: a number that is found in one spelling only."""
+    fields = dict.fromkeys(rule.identifier for rule in binding.match)
+    columns = {name: column for name, column in binding.columns.items() if name in fields}
+    return tuple(
+        Finding(
+            binding.place,
+            f"rows are found by {name}, and column {column.name} tells x from X and full-width digits from others; "
+            "bind it by identifier()",
+        )
+        for name, column in columns.items()
+        if column.codec is None or type(column.codec) is TextCodec
+    )
 
 
 def check_source(

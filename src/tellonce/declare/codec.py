@@ -36,6 +36,8 @@ class Codec(ABC):
 
     kind: ClassVar[Kind]
     """The kind of field that this codec gives and takes."""
+    keeps_spelling: ClassVar[bool] = False
+    """Whether a column that holds the value already, in whatever spelling, is left as it is."""
 
     @abstractmethod
     def decode(self, raw: Raw) -> Value:

@@ -2,6 +2,7 @@
 
 from tellonce.avro.fields import Kind
 from tellonce.declare.codec import CannotHold, Codec, Raw, Undecodable, encode_checked
+from tellonce.declare.identifier import identifier
 from tellonce.declare.numeric import decimal, integer
 from tellonce.declare.textual import boolean, bytes_, codes, text
 from tellonce.declare.times import instant, iso_date, yyyymmdd
@@ -18,6 +19,7 @@ __all__ = [
     "decimal",
     "default_codec",
     "encode_checked",
+    "identifier",
     "instant",
     "integer",
     "iso_date",

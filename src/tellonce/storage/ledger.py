@@ -227,6 +227,13 @@ class Ledger:
         """Forgets that these records were wanted."""
         self._delete(self._own.repair, sorted(pseudonyms))
 
+    def seen(self, pseudonyms: Collection[str]) -> frozenset[RowKey]:
+        """Gives the rows that a sweep saw beside these records."""
+        table = self._own.seen
+        statement = select(table.c.row_key).where(table.c.view == self._view)
+        found = select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms))
+        return frozenset(str(key) for (key,) in found)
+
     def unseen(self, pairs: Sequence[tuple[RowKey, Entry]]) -> frozenset[str]:
         """Keeps that rows were seen beside records of these versions, and gives the records of which it is news."""
         table = self._own.seen

@@ -187,6 +187,7 @@ class OwnTables:
             Column("pseudonym", Text, primary_key=True),
             Column("epoch", BigInteger, nullable=False),
             Column("version", BigInteger, nullable=False),
+            self._index("seen_record", "view", "pseudonym"),
         )
         self.claim = self._table(
             "claim",

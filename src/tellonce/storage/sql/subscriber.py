@@ -156,6 +156,8 @@ class _SqlTransaction:
     def _candidates(self, asked: Sequence[Asked]) -> tuple[dict[str, list[Candidate]], frozenset[RowKey]]:
         numbers = {each: number for one in asked for each, number in one.numbers.items()}
         found = {row.key for row in self._rows.find(numbers.values()) if row.numbers & numbers.keys()}
+        # What a look-up by value cannot find, in a spelling that nobody thinks of, a sweep has.
+        found |= self._ledger.seen([one.pseudonym for one in asked if one.looks_around])
         mine = self._rows.lock(found)
         rows = self._rows.read(found)
         owners = self._ledger.linked_to(sorted(rows))

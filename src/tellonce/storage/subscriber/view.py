@@ -55,10 +55,19 @@ class BoundView:
         for rule in self.binding.match:
             rank = Rank.IN_FORCE if isinstance(rule, Current) else Rank.EARLIER
             for value in rule.local_values(after):
-                each = self.number_hash(rule.identifier, value)
+                number = self._as_read(rule.identifier, value)
+                each = self.number_hash(rule.identifier, number)
                 if each not in found or rank is Rank.IN_FORCE:
-                    found[each] = Number(identifier=rule.identifier, value=value, rank=rank)
+                    found[each] = Number(identifier=rule.identifier, value=number, rank=rank)
         return found
+
+    def _as_read(self, identifier: str, value: str) -> str:
+        """Gives a number as it is read from the column that holds it, whatever spelling it came in."""
+        try:
+            read = self.by_field[identifier].decode(value)
+        except Undecodable:
+            return value
+        return read if isinstance(read, str) else value
 
     def number_hash(self, identifier: str, value: Value) -> str:
         """Gives the keyed hash of a number, so that our own tables need not hold it."""

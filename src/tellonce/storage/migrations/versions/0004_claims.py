@@ -41,5 +41,6 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
         schema=schema,
     )
+    op.create_index("tellonce_seen_record", prefix + "seen", ["view", "pseudonym"], schema=schema)
     # Its hashes are of another kind; the claims come with the records' next events.
     op.drop_table(prefix + "match_hash", schema=schema)
