@@ -70,6 +70,7 @@ class Shape:
     is_unique: bool = False
     draws_keys: bool = False
     identifies: bool = False
+    unmarks: bool = False
 
     def view(self) -> BoundView:
         """The view as the department binds it."""
@@ -88,6 +89,7 @@ class Shape:
             rows=self.rows,
             on_delete=self.on_delete,
             mark={"state": "closed"} if self.on_delete == "mark" else None,
+            unmark={"state": "open"} if self.unmarks else None,
             defaults={"note": ""} if self.scope == "mirror" else None,
         )
         return BoundView(schema=SCHEMA, keys=KEYS, binding=binding)

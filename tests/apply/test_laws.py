@@ -221,6 +221,34 @@ class TestL3ClosedRowIsNeverWritten:
         assert bench.writes == writes
         assert bench.state(1) is RecordState.DELETED
 
+    @pytest.mark.parametrize(("unmarks", "after"), [(True, ("New", "open")), (False, ("Old", "closed"))])
+    def test_record_that_comes_back_opens_the_row_that_its_delete_had_closed(
+        self, bench_of: MakeBench, after: tuple[str, str], *, unmarks: bool
+    ) -> None:
+        """Where the binding says how; else the row stays closed, and as it is."""
+        bench = bench_of(Shape(on_delete="mark", unmarks=unmarks))
+        bench.row(A, "Old")
+        bench.apply(bench.event(1, A, "Old"))
+        bench.apply(bench.delete(1))
+        assert bench.rows("name", "state") == [("Old", "closed")]
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.rows("name", "state") == [after]
+        assert bench.state(1) is (RecordState.HELD if unmarks else RecordState.OUT_OF_SCOPE)
+
+    def test_row_that_the_department_closed_stays_closed_when_a_record_comes_back(self, bench_of: MakeBench) -> None:
+        """Only what the record's own delete had marked is taken back."""
+        bench = bench_of(Shape(on_delete="mark", unmarks=True))
+        key = bench.row(A, "Old")
+        bench.apply(bench.event(1, A, "Old"))
+        bench.change(key, state="closed")
+        bench.apply(bench.delete(1))
+
+        bench.apply(bench.event(1, A, "New"))
+
+        assert bench.rows("name", "state") == [("Old", "closed")]
+
     def test_delete_that_parked_is_a_delete_when_it_is_tried_again(self, bench: Bench) -> None:
         """L7: what a parked record was to become stays what it was."""
         key = bench.row(A, note="no")

@@ -105,6 +105,7 @@ def test_a_binding_cannot_be_changed() -> None:
         ({"on_delete": "drop"}, 'expected on_delete to be "keep", "mark" or "delete", found \'drop\''),
         ({"mark": None}, 'on_delete="mark" needs mark='),
         ({"on_delete": "keep"}, 'mark= is only for on_delete="mark"'),
+        ({"unmark": {"other": 1}}, "both name the same columns"),
         ({"match": []}, "at least one rule in match="),
         ({"match": [current("passport")]}, "searches the column of passport"),
         ({"match": [previous("earlier")]}, "does not say whose former values"),

@@ -72,8 +72,8 @@ def decide(wanted: Wanted, known: Known, terms: Terms) -> Decision:
     is_reassigned = any(_is_open(link) for link in there if link not in answering)
     if wanted.is_delete:
         return _end([link for link in answering if _is_open(link)], known, terms, is_reassigned=is_reassigned)
-    # L3: a closed row is written only if the record's own delete has closed it.
-    own = [link for link in answering if _is_open(link) or link.is_ended]
+    # L3: a closed row is written only if the record's own delete has closed it, and the binding says how it opens.
+    own = [link for link in answering if _is_open(link) or (link.is_ended and terms.unmark)]
     if is_reassigned:
         return _update(wanted, terms, own, [], _REASSIGNED) if own else Park(why=_REASSIGNED)
     found, doubt = _weigh(wanted, known, terms, own)

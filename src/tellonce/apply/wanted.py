@@ -21,7 +21,7 @@ def terms_of(view: BoundView) -> Terms:
         on_delete=binding.on_delete,
         others_of=view.others_hash,
         mark=binding.mark,
-        unmark={},
+        unmark=binding.unmark,
         spelt={column.field: column.column for column in view.columns if column.codec.keeps_spelling},
     )
 

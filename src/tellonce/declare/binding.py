@@ -121,7 +121,8 @@ class Binding:
     `key` are the table's columns that name a row for good; None means its primary key.
     `rows="many"` makes every row found the record's; with `"one"`, several are ambiguous and wait for a person.
     `on_delete` says what becomes of the row when the authority deletes the record: `keep` it as it is, set the columns
-    in `mark`, or `delete` it. There is no default, because only the department can know.
+    in `mark`, or `delete` it. There is no default, because only the department can know. `unmark` is what to set in the
+    marked row when the record comes back; without it a row that the mark has closed stays closed.
     `defaults` are constants for columns that no field fills, used only where a mirror inserts a row.
     """
 
@@ -132,6 +133,7 @@ class Binding:
     scope: Scope
     on_delete: Literal["keep", "mark", "delete"]
     mark: Mapping[str, Raw]
+    unmark: Mapping[str, Raw]
     rows: Literal["one", "many"]
     key: tuple[str, ...] | None
     defaults: Mapping[str, Raw]
@@ -148,6 +150,7 @@ class Binding:
         scope: Scope,
         on_delete: Literal["keep", "mark", "delete"],
         mark: Mapping[str, Raw] | None = None,
+        unmark: Mapping[str, Raw] | None = None,
         rows: Literal["one", "many"] = "one",
         key: str | Iterable[str] | None = None,
         defaults: Mapping[str, Raw] | None = None,
@@ -168,6 +171,7 @@ class Binding:
             "scope": scope,
             "on_delete": on_delete,
             "mark": MappingProxyType(dict(mark or {})),
+            "unmark": MappingProxyType(dict(unmark or {})),
             "rows": rows,
             "key": None if key is None else column_names(key, "the key", place),
             "defaults": MappingProxyType(dict(defaults or {})),
@@ -306,6 +310,11 @@ def _check_delete(binding: Binding) -> None:
         )
     if binding.on_delete != "mark" and binding.mark:
         raise ConfigurationError(f'{place}: mark= is only for on_delete="mark", but on_delete is {binding.on_delete!r}')
+    if binding.unmark and set(binding.unmark) != set(binding.mark):
+        raise ConfigurationError(
+            f"{place}: unmark= takes back what mark= sets, so both name the same columns; "
+            f"mark= names {', '.join(binding.mark) or 'none'}"
+        )
     for name in binding.mark:
         check_name(name, "a column in mark=", place)
 

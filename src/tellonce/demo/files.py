@@ -32,7 +32,10 @@ class Ownership:
     undecidable: list[str] = field(default_factory=list[str])
     """Rows that carry a number which two residents once shared."""
     untouchable: dict[str, str] = field(default_factory=dict[str, str])
-    """The number in each row that nobody may write: it is undecidable, or its file is closed."""
+    """The number in each row that nobody may write: its file is closed, or it is undecidable.
+
+    An undecidable one may be given its owner's present number, where its other fields tell whose it is, and no other's.
+    """
     strangers: list[str] = field(default_factory=list[str])
     """Rows of people whom the household register does not have."""
 
@@ -134,7 +137,8 @@ def _civil_affairs(rng: Random, population: Population, ownership: Ownership) ->
             file_no = str(row["file_no"])
             ownership.owners[file_no] = person.resident_id
             if number in population.shared_short_numbers:
-                # Filed under a number that was given to two people: which of them it is, only a person can say.
+                # Filed under a number that was given to two people: unless the row's other fields tell which of them it
+                # is, only a person can say.
                 ownership.undecidable.append(file_no)
                 ownership.untouchable[file_no] = number
     return {"marriage": marriages, "party_file": parties}

@@ -79,8 +79,12 @@ class Comparison:
 
     def _look_for_touched(self, rows: Sequence[Row]) -> None:
         present = {self._key(row): row for row in rows}
+        undecidable = set(self._owned["undecidable"])
         for key, number in self._owned["untouchable"].items():
-            if key not in present or present[key][self._table.number] != number:
+            person = self._records.get(self._owner[key])
+            # Where two people have a number, a row's other fields may tell whose it is: then it gets that one's number.
+            right = {number, *({person.number} if person and key in undecidable else ())}
+            if key not in present or present[key][self._table.number] not in right:
                 self._find("touched", record=self._owner[key], row=key)
         if not self._table.is_mirror:
             for key, owner in self._owner.items():
