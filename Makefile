@@ -57,7 +57,7 @@ quick: $(READY)
 
 # No test: it judges nothing. It runs the contract suite's city, which lies with the tests.
 bench: $(READY) system-packages
-	@PYTHONPATH=tests $(BIN)/python benchmarks/bench.py $(CASES) $(BENCH_OPTIONS)
+	@PYTHONPATH="tests$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python benchmarks/bench.py $(CASES) $(BENCH_OPTIONS)
 
 system-packages:
 	@tools/system-packages.sh

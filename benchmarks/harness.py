@@ -119,7 +119,7 @@ def play(steps: Sequence[Step], rounds: int, clocks: Clocks | None = None) -> li
 
 def _play_step(step: Step, number: int, clocks: Clocks) -> dict[str, Timing]:
     step.prepare(number)
-    names = list(step.arms) if number % 2 else list(reversed(step.arms))
+    names = list(step.arms)[:: 1 if number % 2 else -1]
     timings: dict[str, Timing] = {}
     outcomes: dict[str, object] = {}
     for name in names:

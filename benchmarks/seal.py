@@ -1,6 +1,7 @@
 """What seals cost: relay and applier with them, and with a seal that costs nothing.
 
-Two towns live through the same changes; in one of them the seal is a constant that nobody checks.
+Three towns live through the same changes; in one of them the seal is a constant that nobody checks.
+Two are alike, so that the ratio between these says how much of any other is chance.
 """
 
 import statistics
@@ -20,7 +21,7 @@ from town import Place, Town
 
 __all__ = ["RECORDS", "ROUNDS", "measure"]
 
-RECORDS, ROUNDS = 2_000, 11
+RECORDS, ROUNDS = 4_000, 11
 PASSES, MESSAGES = 15, 1_000
 
 
@@ -45,6 +46,7 @@ def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figur
     with ExitStack() as stack:
         towns = {
             "sealed": Town(folder / "sealed", place.site, stack, records),
+            "sealed again": Town(folder / "again", place.site, stack, records),
             "free": Town(folder / "free", place.site, stack, records, FreeSeal),
         }
 
@@ -65,8 +67,8 @@ def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figur
         ]
         played = play(steps, rounds)
         return [
-            *ratios(played, "relay", "sealed", "free"),
-            *ratios(played, "applier", "sealed", "free"),
+            *(one for step in steps for one in ratios(played, step.name, "sealed", "free")),
+            *(one for step in steps for one in ratios(played, step.name, "sealed again", "sealed")),
             *_alone(towns["sealed"], records, played),
         ]
 
