@@ -39,10 +39,18 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """What tells the time, in seconds: on the wall, and of this process' processors."""
+    """What tells the time, in seconds: on the wall, and of the processors by the process and by the calling thread.
+
+    The thread's alone leaves out what clients fetch and send in the background, which may be another arm's.
+    """
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
+    thread: Callable[[], float] = time.thread_time
+
+    def now(self) -> tuple[float, float, float]:
+        """Gives all three."""
+        return self.wall(), self.cpu(), self.thread()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,7 @@ class Timing:
 
     wall_seconds: float
     cpu_seconds: float
+    thread_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +111,10 @@ class Facts:
 
 
 def play(steps: Sequence[Step], rounds: int, clocks: Clocks | None = None) -> list[Round]:
-    """Plays so many rounds of all steps; which arm comes first alternates from round to round.
+    """Plays so many rounds of all steps.
+
+    Each arm has each place in turn, and in the next turn all follow each other the other way round; where rounds are a
+    multiple of twice the number of arms, no arm has an advantage from who runs before it.
 
     Raises:
         InvariantError: fewer rounds than a median needs were asked for, or two arms came to different ends.
@@ -113,19 +125,20 @@ def play(steps: Sequence[Step], rounds: int, clocks: Clocks | None = None) -> li
     clocks = clocks or Clocks()
     return [
         {(step.name, arm): timing for step in steps for arm, timing in _play_step(step, number, clocks).items()}
-        for number in range(1, rounds + 1)
+        for number in range(rounds)
     ]
 
 
 def _play_step(step: Step, number: int, clocks: Clocks) -> dict[str, Timing]:
     step.prepare(number)
-    names = list(step.arms)[:: 1 if number % 2 else -1]
+    names = _order(list(step.arms), number)
     timings: dict[str, Timing] = {}
     outcomes: dict[str, object] = {}
     for name in names:
-        wall, cpu = clocks.wall(), clocks.cpu()
+        before = clocks.now()
         step.arms[name].run()
-        timings[name] = Timing(wall_seconds=clocks.wall() - wall, cpu_seconds=clocks.cpu() - cpu)
+        wall, cpu, thread = (after - then for after, then in zip(clocks.now(), before, strict=True))
+        timings[name] = Timing(wall_seconds=wall, cpu_seconds=cpu, thread_seconds=thread)
         outcomes[name] = step.arms[name].outcome()
     first = outcomes[names[0]]
     if different := [name for name in names if outcomes[name] != first]:
@@ -134,13 +147,20 @@ def _play_step(step: Step, number: int, clocks: Clocks) -> dict[str, Timing]:
     return timings
 
 
+def _order(names: Sequence[str], number: int) -> list[str]:
+    turn, first = divmod(number, len(names))
+    rotated = [*names[first:], *names[:first]]
+    return rotated[::-1] if turn % 2 else rotated
+
+
 def ratios(rounds: Iterable[Round], step: str, arm: str, base: str) -> list[Figure]:
-    """Gives what an arm took for each second that another took beside it: on the wall, and of the processors."""
+    """Gives what an arm took for each second that another took beside it, by each of the clocks."""
     pairs = [(each[step, arm], each[step, base]) for each in rounds]
     name = f"{step}: {arm} / {base}"
     return [
         Figure.of(f"{name}, wall", [one.wall_seconds / other.wall_seconds for one, other in pairs]),
         Figure.of(f"{name}, cpu", [one.cpu_seconds / other.cpu_seconds for one, other in pairs]),
+        Figure.of(f"{name}, thread", [one.thread_seconds / other.thread_seconds for one, other in pairs]),
     ]
 
 

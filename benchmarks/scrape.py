@@ -17,7 +17,7 @@ from town import Place, Town
 
 __all__ = ["RECORDS", "ROUNDS", "measure"]
 
-RECORDS, ROUNDS = 8_000, 7
+RECORDS, ROUNDS = 6_000, 6
 SCRAPE_SECONDS = 1.0
 ALONE = 50
 

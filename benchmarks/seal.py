@@ -21,7 +21,7 @@ from town import Place, Town
 
 __all__ = ["RECORDS", "ROUNDS", "measure"]
 
-RECORDS, ROUNDS = 4_000, 11
+RECORDS, ROUNDS = 4_000, 12
 PASSES, MESSAGES = 15, 1_000
 
 

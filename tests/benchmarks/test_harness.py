@@ -14,18 +14,19 @@ FACTS = Facts(date="2026-01-02", commit="abc1234+", machine="2 cores, Python 3.1
 
 
 class FakeClock:
-    """Two clocks that stand still but where an arm says how long it took."""
+    """Three clocks that stand still but where an arm says how long it took."""
 
     def __init__(self) -> None:
-        self.wall = self.cpu = 0.0
+        self.wall = self.cpu = self.thread = 0.0
 
     def clocks(self) -> Clocks:
-        return Clocks(wall=lambda: self.wall, cpu=lambda: self.cpu)
+        return Clocks(wall=lambda: self.wall, cpu=lambda: self.cpu, thread=lambda: self.thread)
 
     def taking(self, wall: float, cpu: float = 0.0, outcome: object = None) -> Arm:
         def run() -> None:
             self.wall += wall
             self.cpu += cpu
+            self.thread += cpu / 2
 
         def asked() -> object:
             self.wall += 1_000
@@ -35,10 +36,10 @@ class FakeClock:
 
 
 def timed(*walls: tuple[float, float]) -> list[Round]:
-    """Rounds of one step with two arms that took so long; half of it was the processors'."""
+    """Rounds of one step with two arms that took so long; half of it was the processors', a quarter the thread's."""
     return [
         {
-            ("s", name): Timing(wall_seconds=wall, cpu_seconds=wall / 2)
+            ("s", name): Timing(wall_seconds=wall, cpu_seconds=wall / 2, thread_seconds=wall / 4)
             for name, wall in zip(("one", "other"), pair, strict=True)
         }
         for pair in walls
@@ -63,8 +64,19 @@ def test_arms_alternate_within_each_step() -> None:
 
     play(steps, 5, FakeClock().clocks())
 
-    assert seen[:12] == ["a1", "a-x", "a-y", "b1", "b-x", "b-y", "a2", "a-y", "a-x", "b2", "b-y", "b-x"]
+    assert seen[:12] == ["a0", "a-x", "a-y", "b0", "b-x", "b-y", "a1", "a-y", "a-x", "b1", "b-y", "b-x"]
     assert len(seen) == 5 * 6
+
+
+def test_no_arm_profits_from_its_place() -> None:
+    """Of three arms each order comes once in six rounds."""
+    seen: list[str] = []
+    step = Step(name="s", arms={arm: Arm(run=noting(seen, arm)) for arm in "xyz"})
+
+    play([step], 6, FakeClock().clocks())
+
+    orders = {"".join(seen[at : at + 3]) for at in range(0, 18, 3)}
+    assert orders == {"xyz", "yzx", "zxy", "zyx", "xzy", "yxz"}
 
 
 def test_only_the_run_is_timed() -> None:
@@ -80,8 +92,8 @@ def test_only_the_run_is_timed() -> None:
 
     assert rounds == [
         {
-            ("s", "one"): Timing(wall_seconds=3, cpu_seconds=1),
-            ("s", "other"): Timing(wall_seconds=2, cpu_seconds=0.5),
+            ("s", "one"): Timing(wall_seconds=3, cpu_seconds=1, thread_seconds=0.5),
+            ("s", "other"): Timing(wall_seconds=2, cpu_seconds=0.5, thread_seconds=0.25),
         }
         for _ in range(5)
     ]
@@ -92,7 +104,7 @@ def test_other_outcome_is_refused() -> None:
     clock = FakeClock()
     step = Step(name="apply", arms={"one": clock.taking(1, outcome=7), "other": clock.taking(1, outcome=8)})
 
-    with pytest.raises(InvariantError, match="one outcome of apply in round 1, found another of other"):
+    with pytest.raises(InvariantError, match="one outcome of apply in round 0, found another of other"):
         play([step], 5, clock.clocks())
 
 
@@ -106,10 +118,11 @@ def test_figure_is_the_median_of_the_rounds_own_ratios() -> None:
     """A round in which the machine was slow for both arms weighs no more than another."""
     rounds = timed((11, 10), (120, 100), (9, 10), (13, 10), (1_050, 1_000))
 
-    wall, cpu = ratios(rounds, "s", "one", "other")
+    wall, cpu, thread = ratios(rounds, "s", "one", "other")
 
     assert wall == Figure(name="s: one / other, wall", value=1.1, least=0.9, greatest=1.3, rounds=5)
     assert cpu == Figure(name="s: one / other, cpu", value=1.1, least=0.9, greatest=1.3, rounds=5)
+    assert thread == Figure(name="s: one / other, thread", value=1.1, least=0.9, greatest=1.3, rounds=5)
 
 
 def test_history_grows_by_a_row_for_each_figure(tmp_path: Path) -> None:
