@@ -1,7 +1,9 @@
 """What seals cost: relay and applier with them, and with a seal that costs nothing.
 
-Three towns live through the same changes; in one of them the seal is a constant that nobody checks.
-Two are alike, so that the ratio between these says how much of any other is chance.
+Three towns live through the same changes.
+In one of them the seal is a constant that nobody checks.
+In another each call is timed where it happens: its share of that very run is the figure that scatters least, and since
+a stopwatch costs next to nothing, the ratio of this town to the plainly sealed one says how much of a ratio is chance.
 """
 
 import statistics
@@ -10,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from harness import Arm, Figure, Round, Step, play, ratios
 from tellonce.kafka.group import ReadMessage, read_message
@@ -41,12 +44,35 @@ class FreeSeal(StreamSeal):
         return parse_header(data)[0]
 
 
+class TimedSeal(StreamSeal):
+    """A seal that adds up the time of its calls; the stopwatch's own, some 0.1 microseconds a call, is counted too."""
+
+    __slots__ = ()
+    seconds: ClassVar[float] = 0.0
+
+    def header(self, position: Header, kafka_key: bytes, body: bytes | None) -> bytes:
+        """Gives what any seal gives."""
+        began = time.perf_counter()
+        try:
+            return super().header(position, kafka_key, body)
+        finally:
+            TimedSeal.seconds += time.perf_counter() - began
+
+    def open(self, data: bytes | None, kafka_key: bytes | None, body: bytes | None) -> Header:
+        """Gives what any seal gives."""
+        began = time.perf_counter()
+        try:
+            return super().open(data, kafka_key, body)
+        finally:
+            TimedSeal.seconds += time.perf_counter() - began
+
+
 def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figure]:
     """Gives the ratios, and the share that the seals' functions have by themselves."""
     with ExitStack() as stack:
         towns = {
             "sealed": Town(folder / "sealed", place.site, stack, records),
-            "sealed again": Town(folder / "again", place.site, stack, records),
+            "timed": Town(folder / "timed", place.site, stack, records, TimedSeal),
             "free": Town(folder / "free", place.site, stack, records, FreeSeal),
         }
 
@@ -61,6 +87,9 @@ def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figur
 
         publishing = {name: Arm(run=town.publish, outcome=town.published) for name, town in towns.items()}
         applying = {name: Arm(run=town.apply, outcome=town.applied) for name, town in towns.items()}
+        spent: dict[str, list[float]] = {"relay": [], "applier": []}
+        publishing["timed"] = _adding_up(publishing["timed"], spent["relay"])
+        applying["timed"] = _adding_up(applying["timed"], spent["applier"])
         steps = [
             Step(name="relay", prepare=change, arms=publishing),
             Step(name="applier", prepare=finish, arms=applying),
@@ -68,9 +97,30 @@ def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figur
         played = play(steps, rounds)
         return [
             *(one for step in steps for one in ratios(played, step.name, "sealed", "free")),
-            *(one for step in steps for one in ratios(played, step.name, "sealed again", "sealed")),
+            *(one for step in steps for one in ratios(played, step.name, "timed", "sealed")),
+            *(one for step in steps for one in _shares(step.name, played, spent[step.name])),
             *_alone(towns["sealed"], records, played),
         ]
+
+
+def _adding_up(arm: Arm, spent: list[float]) -> Arm:
+    """Gives an arm that notes how long its seals took in each round."""
+
+    def run() -> None:
+        TimedSeal.seconds = 0.0
+        arm.run()
+        spent.append(TimedSeal.seconds)
+
+    return Arm(run=run, outcome=arm.outcome)
+
+
+def _shares(step: str, played: Sequence[Round], spent: Sequence[float]) -> list[Figure]:
+    timings = [each[step, "timed"] for each in played]
+    pairs = list(zip(spent, timings, strict=True))
+    return [
+        Figure.of(f"{step}: share of seals in place, wall", [one / each.wall_seconds for one, each in pairs]),
+        Figure.of(f"{step}: share of seals in place, thread", [one / each.thread_seconds for one, each in pairs]),
+    ]
 
 
 def _alone(town: Town, records: int, played: Sequence[Round]) -> list[Figure]:
