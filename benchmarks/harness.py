@@ -64,19 +64,20 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One way to do a step: `run` is timed, `outcome` is asked afterwards and must be the same for all arms."""
+    """One way to do a step: only `run` is timed; `outcome` is asked afterwards and must be the same for all arms."""
 
     run: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
     outcome: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What every arm does in a round, after `prepare`, which is given the round's number and is not timed."""
+    """What every arm does in a round, after `prepare`, which is not timed."""
 
     name: str
     arms: Mapping[str, Arm]
-    prepare: Callable[[int], None] = lambda _number: None
+    prepare: Callable[[], object] = lambda: None
 
 
 Round = Mapping[tuple[str, str], Timing]
@@ -130,11 +131,12 @@ def play(steps: Sequence[Step], rounds: int, clocks: Clocks | None = None) -> li
 
 
 def _play_step(step: Step, number: int, clocks: Clocks) -> dict[str, Timing]:
-    step.prepare(number)
+    step.prepare()
     names = _order(list(step.arms), number)
     timings: dict[str, Timing] = {}
     outcomes: dict[str, object] = {}
     for name in names:
+        step.arms[name].prepare()
         before = clocks.now()
         step.arms[name].run()
         wall, cpu, thread = (after - then for after, then in zip(clocks.now(), before, strict=True))

@@ -76,11 +76,11 @@ def measure(folder: Path, place: Place, records: int, rounds: int) -> list[Figur
             "free": Town(folder / "free", place.site, stack, records, FreeSeal),
         }
 
-        def change(number: int) -> None:
+        def change() -> None:
             for town in towns.values():
-                town.change(number)
+                town.change()
 
-        def finish(_number: int) -> None:
+        def finish() -> None:
             # The relay's last marker comes a second later, and belongs to no arm.
             for town in towns.values():
                 town.finish_publishing()

@@ -83,7 +83,7 @@ class Town:
         on_table = " ON patient" if city.engines[city.names.clinic].dialect.name == "postgresql" else ""
         triggers = ["note_written"] if on_table else ["note_inserted", "note_updated"]
         city.execute(city.names.clinic, *(f"DROP TRIGGER {name}{on_table}" for name in triggers))
-        self._changes = self._applied = 0
+        self._changes = self._applied = self._batch = 0
         self._register()
         city.begin_epoch()
         with (
@@ -126,12 +126,13 @@ class Town:
         self.finish_publishing()
         self._drive(self.applier, lambda did: not did and self.applier.is_done())
 
-    def change(self, number: int) -> None:
+    def change(self) -> None:
         """Corrects every resident's name at the authority, in one transaction; nothing of it is published yet."""
         self.settle()
         self._changes = self._applied = 0
+        self._batch += 1
         statement = "UPDATE resident SET name = substr(name, 1, 3) || :suffix"
-        self.city.execute(self.city.names.registry, statement, suffix=f"·{number}")
+        self.city.execute(self.city.names.registry, statement, suffix=f"·{self._batch}")
 
     def publish(self) -> None:
         """Runs the relay until every change was acknowledged by the broker."""
@@ -150,8 +151,9 @@ class Town:
         return self._changes
 
     def applied(self) -> object:
-        """How many changes the applier decided about, and the names by number that the subscriber has."""
-        return self._applied, self.city.patients()
+        """How many changes the applier decided about, and whether the subscriber has what the authority has."""
+        names = self.city.rows(self.city.names.registry, "SELECT id_number, name FROM resident")
+        return self._applied, sorted(names) == sorted(self.city.patients().items())
 
     def _drive(self, service: Service, is_over: Callable[[bool], bool]) -> None:
         """Turns a service until it is over; `is_over` is told whether the last turn did anything."""

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -56,16 +57,21 @@ def test_arms_alternate_within_each_step() -> None:
     steps = [
         Step(
             name=name,
-            arms={arm: Arm(run=noting(seen, f"{name}-{arm}")) for arm in ("x", "y")},
-            prepare=lambda number, name=name: seen.append(f"{name}{number}"),  # type: ignore[misc]  # bound now
+            arms={
+                arm: Arm(prepare=noting(seen, f"{name}-{arm}?"), run=noting(seen, f"{name}-{arm}"))
+                for arm in ("x", "y")
+            },
+            prepare=noting(seen, name),
         )
         for name in ("a", "b")
     ]
 
     play(steps, 5, FakeClock().clocks())
 
-    assert seen[:12] == ["a0", "a-x", "a-y", "b0", "b-x", "b-y", "a1", "a-y", "a-x", "b1", "b-y", "b-x"]
-    assert len(seen) == 5 * 6
+    first = ["a", "a-x?", "a-x", "a-y?", "a-y", "b", "b-x?", "b-x", "b-y?", "b-y"]
+    second = ["a", "a-y?", "a-y", "a-x?", "a-x", "b", "b-y?", "b-y", "b-x?", "b-x"]
+    assert seen[:20] == [*first, *second]
+    assert len(seen) == 5 * 10
 
 
 def test_no_arm_profits_from_its_place() -> None:
@@ -83,11 +89,14 @@ def test_only_the_run_is_timed() -> None:
     """What prepares a round, or asks for its outcome, is no time of an arm."""
     clock = FakeClock()
 
-    def prepare(_number: int) -> None:
+    def prepare() -> None:
         clock.wall += 50
         clock.cpu += 50
 
-    step = Step(name="s", arms={"one": clock.taking(3, 1), "other": clock.taking(2, 0.5)}, prepare=prepare)
+    arms = {
+        name: replace(clock.taking(*taking), prepare=prepare) for name, taking in (("one", (3, 1)), ("other", (2, 0.5)))
+    }
+    step = Step(name="s", arms=arms, prepare=prepare)
     rounds = play([step], 5, clock.clocks())
 
     assert rounds == [
