@@ -1,6 +1,6 @@
 """What it costs an applier to be scraped every second: the same changes, with a scraper and without.
 
-All arms are runs of one applier, since two towns differ by more than a scrape can cost.
+All arms are runs of one applier, since two towns may differ by more than a scrape can cost.
 It is left alone in two of three, so that the ratio between these says how much of the other is chance.
 """
 
