@@ -6,6 +6,7 @@
 #   make test [TESTS=tests/avro] [PYTEST_OPTIONS="-x"]
 #   make quick                             every test that needs no server
 #   make long                              the tests that take minutes each, which make test leaves out
+#   make bench [CASES=seal]                what seals and scraping cost, minutes each; see docs/performance.md
 #   make lint | format | docs | lock | jars | clean
 
 PYTHON ?= python3
@@ -15,6 +16,8 @@ WATCH ?=
 DEMO_OPTIONS ?=
 TESTS ?=
 PYTEST_OPTIONS ?=
+CASES ?=
+BENCH_OPTIONS ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -22,12 +25,12 @@ READY := .venv/.ready
 LINTS := lint-mypy lint-pyright lint-ruff lint-format lint-imports lint-docstrings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long quick lint $(LINTS) docs format lock jars system-packages clean
+.PHONY: help setup demo test long quick bench lint $(LINTS) docs format lock jars system-packages clean
 # A recipe that failed half way must not leave a file that looks done.
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 9
+	@sed -n 's/^#\( \|$$\)//p' Makefile | head -n 10
 
 setup: $(READY)
 
@@ -51,6 +54,10 @@ long: $(READY) system-packages
 # These compute and do not wait: a worker for each processor. Generated inputs are fewer than in `make test`.
 quick: $(READY)
 	@$(BIN)/python tools/run_tests.py -n auto --hypothesis-profile=quick -m "not server" $(PYTEST_OPTIONS) -- $(TESTS)
+
+# No test: it judges nothing. It runs the contract suite's city, which lies with the tests.
+bench: $(READY) system-packages
+	@PYTHONPATH="tests$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python benchmarks/bench.py $(CASES) $(BENCH_OPTIONS)
 
 system-packages:
 	@tools/system-packages.sh

@@ -237,7 +237,6 @@ def _record(event: ChangeEvent) -> dict[str, object]:
         "version": event.version,
         "sequence": event.sequence,
         "origin": str(event.origin),
-        "repair_for": list(event.repair_for),
         "ts_ms": event.committed_at_ms,
     }
     return {
