@@ -16,6 +16,7 @@ if [ $# -eq 0 ]; then
     command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
     command -v amtool >/dev/null 2>&1 || missing="$missing prometheus-alertmanager"
     has_postgres || missing="$missing postgresql"
+    command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 fi
 [ -n "$missing" ] || exit 0
 

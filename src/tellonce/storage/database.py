@@ -1,9 +1,12 @@
 """Connections to a department's database, set up so that a commit that returned is on disk."""
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -26,12 +29,24 @@ OWN_SCHEMA = "tellonce"
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_SECONDS = 5
-_POSTGRES_SETTINGS = (
-    "client_encoding=UTF8",
-    "timezone=UTC",
-    "idle_in_transaction_session_timeout=60000",
+_POSTGRES_SETTINGS: Mapping[str, str] = {
+    # How values look as text: as we read and write it, whatever the department has set for its role or its database.
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "xmloption": "content",
+    "standard_conforming_strings": "on",
+    "idle_in_transaction_session_timeout": "60000",
+    # A policy that would hide rows is an error: what is hidden would count as gone.
+    "row_security": "off",
     # Compiling a claim costs more than running it, where the outbox grew since its last statistics.
-    "jit=off",
+    "jit": "off",
+}
+_SET_POSTGRES = "SELECT " + ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in _POSTGRES_SETTINGS.items()
 )
 # PostgreSQL classes of SQLSTATE that a later try may get past: connection, resources, operator intervention, system,
 # and serialization or deadlock rollbacks (class 40).
@@ -50,8 +65,9 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
 
     SQLite: every transaction that writes begins with BEGIN IMMEDIATE, waits up to 10 s for another writer, and is
     flushed with `synchronous=EXTRA`, which lost nothing in either journal mode; the journal mode stays as it is.
-    PostgreSQL: sessions speak UTF-8 and UTC, and an idle transaction is ended after a minute, so that a paused process
-    does not hold up its successor. Connecting takes `connect_seconds` at most, from 2 up, at each address of the host.
+    PostgreSQL: transactions speak UTF-8 and UTC, and an idle one is ended after a minute, so that a paused process
+    does not hold up its successor. Nothing outlives a transaction in the session, which a pooler may take away then.
+    Connecting takes `connect_seconds` at most, from 2 up, at each address of the host.
 
     Raises:
         ConfigurationError: the URL is of no database that is bound today.
@@ -62,17 +78,22 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
         msg = "expected a database URL such as postgresql+psycopg://user@host/database or sqlite:///file.db"
         raise ConfigurationError(msg) from error
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": connect_seconds,
-                "options": " ".join(f"-c {setting}" for setting in _POSTGRES_SETTINGS),
+                "client_encoding": "UTF8",
+                # A pooler gives each transaction another of the server's sessions, which does not know our statements.
+                "prepare_threshold": None,
                 "keepalives_idle": 10,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
             },
         )
+        event.listen(engine, "connect", _set_up_postgres)
+        event.listen(engine, "begin", _begin_postgres)
+        return engine
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
         event.listen(engine, "connect", _set_up_sqlite)
@@ -80,6 +101,32 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
         return engine
     msg = f"expected a PostgreSQL or SQLite database, found {parsed.get_backend_name()}; only these two are bound today"
     raise ConfigurationError(msg)
+
+
+class _TextOrBytes(Loader):
+    """Loads text, and gives the bytes where they are none in UTF-8, so that no row breaks a fetch."""
+
+    def load(self, data: Buffer) -> str | bytes:
+        given = bytes(data)
+        try:
+            return given.decode()
+        except UnicodeDecodeError:
+            return given
+
+
+def _set_up_postgres(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # Such a database keeps whatever bytes it was given; every other one converts, or refuses.
+    if (
+        isinstance(connection, psycopg.Connection)
+        and connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    ):
+        for kind in ("text", "varchar", "bpchar", "name"):
+            connection.adapters.register_loader(kind, _TextOrBytes)
+
+
+def _begin_postgres(connection: Connection) -> None:
+    # In each transaction, since behind a pooler no session is ours for longer, and none takes startup parameters.
+    connection.exec_driver_sql(_SET_POSTGRES)
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
