@@ -24,16 +24,9 @@ from tellonce.apply.applier import Applier
 from tellonce.apply.parked import ParkedRecord, list_parked
 from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
+from tellonce.cli.contract import load_contract
 from tellonce.cli.settings import Settings
-from tellonce.cli.wiring import (
-    authority_of,
-    declared_sources,
-    load_contract,
-    open_applier,
-    open_reconciler,
-    open_relay,
-    signatures_of,
-)
+from tellonce.cli.wiring import authority_of, declared_sources, open_applier, open_reconciler, open_relay, signatures_of
 from tellonce.control.messages import DivergenceEvent, decode_message
 from tellonce.control.signing import Signatures, public_key_of
 from tellonce.declare import Raw

@@ -7,7 +7,9 @@ import pytest
 
 from contract.city import City
 from tellonce.apply.answers import answer_inquiry as answer_as_subscriber
-from tellonce.cli.wiring import authority_of, load_contract, subscriber_of
+from tellonce.cli.contract import load_contract
+from tellonce.cli.subscribing import subscriber_of
+from tellonce.cli.wiring import authority_of
 from tellonce.control.messages import Answer, Inquiry
 from tellonce.publish.answers import answer_inquiry as answer_as_authority
 from tellonce.storage.database import reading

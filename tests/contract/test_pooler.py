@@ -1,4 +1,4 @@
-"""Departments whose databases are only reached through PgBouncer in transaction mode, as by their other applications."""
+"""Departments whose databases are reached through PgBouncer in transaction mode, as by their other applications."""
 
 import os
 import shutil

@@ -43,7 +43,8 @@ def register(app: typer.Typer) -> None:
 
 def install(department: DepartmentName, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Make our own tables, and the triggers of what the department publishes; all of it is listed beforehand."""
-    from tellonce.cli.wiring import declared_sources, engine_of, load_contract
+    from tellonce.cli.contract import load_contract
+    from tellonce.cli.wiring import declared_sources, engine_of
     from tellonce.storage.capture import install as install_capture
     from tellonce.storage.capture import plan_install
     from tellonce.storage.own_schema import create_own_schema, own_table_names
@@ -65,7 +66,8 @@ def install(department: DepartmentName, yes: Yes = False, env_file: EnvFile = No
 
 def uninstall(department: DepartmentName, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Remove the triggers and our own tables; the department's own tables stay as they are."""
-    from tellonce.cli.wiring import declared_sources, engine_of, load_contract
+    from tellonce.cli.contract import load_contract
+    from tellonce.cli.wiring import declared_sources, engine_of
     from tellonce.storage.capture import plan_uninstall
     from tellonce.storage.capture import uninstall as uninstall_capture
     from tellonce.storage.own_schema import drop_own_schema, own_table_names
@@ -103,7 +105,8 @@ def resync(
 
 
 def _begin(settings: Settings, department: str, record_type: str | None, *, reason: str, only_new: bool) -> None:
-    from tellonce.cli.wiring import authority_of, engine_of, load_contract
+    from tellonce.cli.contract import load_contract
+    from tellonce.cli.wiring import authority_of, engine_of
     from tellonce.publish.streams import begin_epoch, load_streams
     from tellonce.storage.database import writing
     from tellonce.storage.own_schema import check_own_schema
@@ -199,7 +202,8 @@ def unpublished(
     as_json: AsJson = False,
 ) -> None:
     """List the records whose newest state this department cannot publish, oldest first."""
-    from tellonce.cli.wiring import authority_of, load_contract
+    from tellonce.cli.contract import load_contract
+    from tellonce.cli.wiring import authority_of
     from tellonce.publish.unpublished import list_unpublished
     from tellonce.storage.database import reading
 

@@ -103,7 +103,8 @@ class _Tracer:
     def __init__(
         self, settings: "Settings", topology: "Topology", department: str | None, deadline: float, stack: ExitStack
     ) -> None:
-        from tellonce.cli.wiring import engine_of, load_contract, require_department
+        from tellonce.cli.contract import load_contract, require_department
+        from tellonce.cli.wiring import engine_of
         from tellonce.storage.own_schema import check_own_schema
 
         limit = min(settings.kafka.connect_timeout_seconds, max(deadline - time.monotonic(), 0.5))
@@ -138,8 +139,9 @@ class _Tracer:
         self, record_type: str, pseudonym: str | None, identifier: str | None
     ) -> "tuple[Authority | None, str | None]":
         """What this host publishes, if it is the authority's, and the authority's own key where it is known."""
+        from tellonce.cli.contract import load_contract
         from tellonce.cli.trace_sources import key_at_authority
-        from tellonce.cli.wiring import authority_of, load_contract
+        from tellonce.cli.wiring import authority_of
         from tellonce.storage.database import reading
 
         name = self._topology.record_type(record_type).authority

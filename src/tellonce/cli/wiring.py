@@ -13,18 +13,18 @@ from sqlalchemy import Engine
 
 from tellonce.apply.applier import Applier, ApplierSettings
 from tellonce.apply.shadow import Shadow
-from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import FieldSpec
 from tellonce.avro.catalogue import Catalogue
+from tellonce.cli.contract import Contract, load_contract, require_department
 from tellonce.cli.heartbeat import Hearing
 from tellonce.cli.meters import applier_meters, reconciler_meters, relay_meters
 from tellonce.cli.monitor import Monitor, make_monitor
 from tellonce.cli.ports import bury, read_log_ends
 from tellonce.cli.settings import Settings
+from tellonce.cli.subscribing import subscriber_of
 from tellonce.cli.watching import ApplierWatch, ReconcilerWatch, RelayWatch
 from tellonce.control.signing import Signatures
-from tellonce.declare import Binding, Source, load_bindings, load_source
-from tellonce.declare.check import check_binding, refuse
+from tellonce.declare import Source, load_source
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.clients import make_consumer, make_producer
 from tellonce.kafka.connection import check_connection
@@ -46,8 +46,6 @@ from tellonce.reconcile.service import Reconciler
 from tellonce.storage.database import open_database
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
-from tellonce.storage.stores import subscriber_store
-from tellonce.storage.subscriber.view import BoundView
 from tellonce.topology import Topology, load_topology
 from tellonce.topology.topics import (
     OPERATOR,
@@ -80,16 +78,7 @@ __all__ = [
     "open_shadow",
     "require_department",
     "signatures_of",
-    "subscriber_of",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """The contract between departments, loaded and checked."""
-
-    topology: Topology
-    catalogue: Catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,28 +92,6 @@ class Authority:
     def views(self) -> list[PublishedView]:
         """Every view that the department publishes."""
         return [view for publication in self.publications for view in publication.views]
-
-
-def load_contract(settings: Settings) -> Contract:
-    """Gives topology and schemas.
-
-    Raises:
-        ConfigurationError: one of them is wrong.
-    """
-    topology = load_topology(settings.topology)
-    return Contract(topology=topology, catalogue=Catalogue.load(settings.schemas, topology))
-
-
-def require_department(contract: Contract, department: str) -> None:
-    """Returns where the topology has the department.
-
-    Raises:
-        ConfigurationError: it has not; the message lists those that it has.
-    """
-    if department not in contract.topology.departments:
-        known = ", ".join(sorted(contract.topology.departments))
-        msg = f"expected a department of the topology, found {department}; it has {known}"
-        raise ConfigurationError(msg, department=department)
 
 
 def signatures_of(settings: Settings, topology: Topology, speaker: str, *, speaks: bool = True) -> Signatures:
@@ -184,37 +151,6 @@ def _specs_of(catalogue: Catalogue, source: Source, views: Sequence[PublishedVie
         for spec in catalogue.view_schema(view.name).fields
     }
     return list(found.values())
-
-
-def subscriber_of(settings: Settings, contract: Contract, department: str, engine: Engine) -> list[SubscribedView]:
-    """Gives what a department subscribes to, each view bound to a table that was found in the database.
-
-    Raises:
-        ConfigurationError: it subscribes to nothing, or its bindings, keys or tables are wrong.
-        RetryableError: the database is away.
-    """
-    require_department(contract, department)
-    names = [subscription.view for subscription in contract.topology.subscribed_by(department)]
-    if not names:
-        msg = f"{department} subscribes to no view, so it has nothing to apply"
-        raise ConfigurationError(msg, department=department)
-    bindings: Mapping[str, Binding] = {
-        binding.view: binding for binding in load_bindings(settings.consumers, department, subscribed=names)
-    }
-    views: list[SubscribedView] = []
-    for name in names:
-        view, schema, binding = contract.topology.view(name), contract.catalogue.view_schema(name), bindings[name]
-        refuse(check_binding(binding, schema, view))
-        bound = BoundView(schema=schema, keys=load_view_keys(settings.keys, name), binding=binding)
-        views.append(
-            SubscribedView(
-                department=department,
-                view=view,
-                bound=bound,
-                store=subscriber_store(engine, bound, view.partitions),
-            )
-        )
-    return views
 
 
 def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[Relay, Monitor]:

@@ -151,8 +151,7 @@ def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Generator[
     """
     try:
         with engine.begin() as connection:
-            if lock_timeout_ms is not None and engine.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
+            _bound_waits(connection, lock_timeout_ms)
             yield connection
     except DBAPIError as error:
         if is_infrastructure_trouble(error):
@@ -161,7 +160,7 @@ def writing(engine: Engine, *, lock_timeout_ms: int | None = None) -> Generator[
 
 
 @contextmanager
-def reading(engine: Engine) -> Generator[Connection]:
+def reading(engine: Engine, *, lock_timeout_ms: int | None = None) -> Generator[Connection]:
     """Gives a connection that sees one unchanging state of the database until the block ends.
 
     Raises:
@@ -173,11 +172,17 @@ def reading(engine: Engine) -> Generator[Connection]:
             if engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
+                _bound_waits(connection, lock_timeout_ms)
                 yield connection
     except DBAPIError as error:
         if is_infrastructure_trouble(error):
             raise RetryableError(sentence_of(engine, error), database=str(engine.url.database)) from error
         raise
+
+
+def _bound_waits(connection: Connection, lock_timeout_ms: int | None) -> None:
+    if lock_timeout_ms is not None and connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}"))
 
 
 def sqlstate_of(error: DBAPIError) -> str | None:
@@ -193,12 +198,11 @@ def is_infrastructure_trouble(error: DBAPIError) -> bool:
     state = sqlstate_of(error)
     if state is not None:
         return state == _READ_ONLY or state.startswith(_TRANSIENT_CLASSES)
-    return isinstance(error, OperationalError) and not _is_about_sql(error)
-
-
-def _is_about_sql(error: OperationalError) -> bool:
-    # sqlite3 raises OperationalError both for a locked or full database and for a table that is not there.
-    return str(error.orig).startswith(("no such", "near ", "table ", "duplicate column"))
+    # sqlite3 raises OperationalError both for a locked or full database and, as SQLITE_ERROR, for a table that is not
+    # there; the connection of a server has no code while it is not made.
+    is_sqlite = isinstance(error.orig, sqlite3.Error)
+    code = getattr(error.orig, "sqlite_errorname", "SQLITE_ERROR")
+    return isinstance(error, OperationalError) and not (is_sqlite and code == "SQLITE_ERROR")
 
 
 def sentence_of(engine: Engine, error: DBAPIError) -> str:

@@ -1,7 +1,7 @@
 """The department's database as its services will meet it; everything is read, and nothing is locked or written."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -12,14 +12,15 @@ from sqlalchemy.exc import DBAPIError
 from tellonce.cli.doctor.checks import Check, Finding, fail, joined, ok, warn
 from tellonce.cli.doctor.host import Host
 from tellonce.cli.doctor.probes import Budget, Listener, Probes, within
-from tellonce.declare import Binding, Mirror
+from tellonce.keyring import load_view_keys
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.observability.metrics import PORTS, Service
-from tellonce.storage.bound_table import key_of_table
 from tellonce.storage.capture import verify
 from tellonce.storage.database import OWN_SCHEMA, clock_ms, reading, sqlstate_of
 from tellonce.storage.own_schema import check_own_schema, own_table_names
-from tellonce.storage.postgres_catalog import quoted, quoted_table
+from tellonce.storage.postgres_catalog import quoted_table
+from tellonce.storage.stores import judge_table
+from tellonce.storage.subscriber.view import BoundView
 
 __all__ = ["DATABASE_SECONDS", "MOST_CLOCK_MS", "DatabaseChecks"]
 
@@ -61,7 +62,7 @@ class DatabaseChecks:
             Check(name="database", run=self._check_database, remedy=_URL, needs=("settings", "department")),
             Check(name="clock", run=self._check_clock, remedy="set the clock by NTP", needs=("database",)),
             Check(name="own tables", run=self._check_own_tables, remedy=install, needs=("database",)),
-            Check(name="tables", run=self._check_tables, remedy="GRANT", needs=("database", "declarations")),
+            Check(name="tables", run=self._check_tables, remedy="GRANT", needs=("database", "declarations", "keys")),
             Check(name="capture", run=self._check_capture, remedy=install, needs=(*ready, "declarations")),
             Check(
                 name="metrics port",
@@ -140,26 +141,33 @@ class DatabaseChecks:
             ]
 
     def _check_tables(self) -> Finding:
-        engine, catalogue, bindings = self._engine, self._host.catalogue, self._host.bindings
-
-        def look() -> list[str]:
-            for binding in bindings:
-                key_of_table(engine, binding, catalogue.view_schema(binding.view).fields)
-            if engine.dialect.name != "postgresql":
-                return []
-            with reading(self._engine) as connection:
-                lacking = [right for binding in bindings for right in _rights_lacking(connection, binding)]
-                return lacking + [
-                    f"SELECT ON {source.table}"
-                    for source in self._host.sources
-                    if not _may(connection, source.table, "SELECT")
-                ]
-
-        lacking = self._ask(look)
+        refused, told = self._ask(self._judge_tables)
+        if refused:
+            return fail(joined(refused), refused[0].rpartition("; ")[2])
+        lacking = self._ask(self._sources_lacking) if self._engine.dialect.name == "postgresql" else []
         if lacking:
             return fail(f"the database's user lacks {joined(lacking)}", f"GRANT {lacking[0]}")
-        count = len(bindings) + len(self._host.sources)
-        return ok(f"declarations whose tables and rights are there: {count}")
+        count = len(self._host.bindings) + len(self._host.sources)
+        return ok(joined([f"declarations whose tables and rights are there: {count}", *told]))
+
+    def _judge_tables(self) -> tuple[list[str], list[str]]:
+        """Gives what keeps a subscribed view from its table, and what is only told."""
+        refused, told = list[str](), list[str]()
+        for binding in self._host.bindings:
+            keys = load_view_keys(self._host.settings.keys, binding.view)
+            schema = self._host.catalogue.view_schema(binding.view)
+            found = judge_table(self._engine, BoundView(schema=schema, keys=keys, binding=binding))
+            refused += [f"{binding.place}: {sentence}" for sentence in found.refused]
+            told += [f"{binding.place}: {sentence}" for sentence in found.told]
+        return refused, told
+
+    def _sources_lacking(self) -> list[str]:
+        with reading(self._engine) as connection:
+            return [
+                f"SELECT ON {source.table}"
+                for source in self._host.sources
+                if not _may(connection, source.table, "SELECT")
+            ]
 
     def _check_capture(self) -> Finding:
         sources, engine = self._host.sources, self._engine
@@ -205,19 +213,3 @@ def _may(connection: Connection, table: str, right: str) -> bool:
     # A table that is not there has no rights; that is told where it is looked up.
     statement = "SELECT coalesce(has_table_privilege(to_regclass(:name), :right), true)"
     return _is_true(connection, statement, name=quoted_table(table), right=right)
-
-
-def _rights_lacking(connection: Connection, binding: Binding) -> list[str]:
-    """The rights on a binding's table that PostgreSQL does not give; those to write may be given by column."""
-    rights = ["SELECT"]
-    rights += ["INSERT"] if isinstance(binding.scope, Mirror) else []
-    rights += ["DELETE"] if binding.on_delete == "delete" else []
-    lacking = [f"{right} ON {binding.table}" for right in rights if not _may(connection, binding.table, right)]
-    columns: Mapping[str, None] = dict.fromkeys((*(c.name for c in binding.columns.values()), *binding.mark))
-    statement = "SELECT has_column_privilege(to_regclass(:name), :column, 'UPDATE')"
-    lacking += [
-        f"UPDATE ({quoted(column)}) ON {binding.table}"
-        for column in columns
-        if not _is_true(connection, statement, name=quoted_table(binding.table), column=column)
-    ]
-    return lacking

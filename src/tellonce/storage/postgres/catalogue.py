@@ -9,17 +9,21 @@ from sqlalchemy import Connection, text
 
 from tellonce.declare.codec import Raw
 
-__all__ = ["Column", "columns_of", "from_text", "to_text", "unique_columns_of"]
+__all__ = ["Column", "columns_of", "from_text", "stamp_of", "to_text", "unique_columns_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: the type under all domains, as a cast has it, its short name, and whether it may be null."""
+    """A column: the type under all domains, as a cast has it, its short name, and whether it may be null.
+
+    `full` is that type with its length or precision.
+    """
 
     name: str
     cast: str
     kind: str
     is_nullable: bool
+    full: str
 
 
 def columns_of(connection: Connection, table: str) -> Mapping[str, Column]:
@@ -28,18 +32,36 @@ def columns_of(connection: Connection, table: str) -> Mapping[str, Column]:
     The casts have no length and no precision: one to varchar(3), or to a domain over it, would cut without a word.
     """
     statement = text(
-        "WITH RECURSIVE chain (number, type) AS ("
-        " SELECT attnum, atttypid FROM pg_catalog.pg_attribute"
+        "WITH RECURSIVE chain (number, type, modifier) AS ("
+        " SELECT attnum, atttypid, atttypmod FROM pg_catalog.pg_attribute"
         " WHERE attrelid = CAST(:table AS pg_catalog.regclass) AND attnum > 0 AND NOT attisdropped"
-        " UNION ALL SELECT chain.number, t.typbasetype FROM chain"
+        " UNION ALL SELECT chain.number, t.typbasetype, t.typtypmod FROM chain"
         " JOIN pg_catalog.pg_type t ON t.oid = chain.type WHERE t.typtype = 'd') "
-        "SELECT a.attname, pg_catalog.format_type(t.oid, -1), t.typname, NOT a.attnotnull FROM chain"
+        "SELECT a.attname, pg_catalog.format_type(t.oid, -1), t.typname, NOT a.attnotnull,"
+        " pg_catalog.format_type(t.oid, chain.modifier) FROM chain"
         " JOIN pg_catalog.pg_type t ON t.oid = chain.type AND t.typtype <> 'd'"
         " JOIN pg_catalog.pg_attribute a"
         " ON a.attrelid = CAST(:table AS pg_catalog.regclass) AND a.attnum = chain.number"
     )
     rows = connection.execute(statement, {"table": table})
-    return {name: Column(name=name, cast=cast, kind=kind, is_nullable=null) for name, cast, kind, null in rows}
+    return {
+        name: Column(name=name, cast=cast, kind=kind, is_nullable=null, full=full)
+        for name, cast, kind, null, full in rows
+    }
+
+
+def stamp_of(connection: Connection, table: str) -> str:
+    """Gives what changes whenever a table, its columns or its unique indexes are altered; "" where there is none."""
+    statement = text(
+        "SELECT md5(pg_catalog.concat_ws('/', c.oid, c.relkind, c.relrowsecurity,"
+        " (SELECT string_agg(pg_catalog.concat_ws(',', attnum, attname, atttypid, atttypmod, attnotnull, attgenerated,"
+        " attidentity, attcollation), ';' ORDER BY attnum)"
+        " FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),"
+        " (SELECT string_agg(pg_catalog.concat_ws(',', indexrelid, indisvalid), ';' ORDER BY indexrelid)"
+        " FROM pg_catalog.pg_index WHERE indrelid = c.oid AND indisunique)))"
+        " FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(:table)"
+    )
+    return connection.execute(statement, {"table": table}).scalar_one_or_none() or ""
 
 
 def unique_columns_of(connection: Connection, table: str) -> list[tuple[str, ...]]:
@@ -48,7 +70,7 @@ def unique_columns_of(connection: Connection, table: str) -> list[tuple[str, ...
         "SELECT array_agg(a.attname ORDER BY k.place) FROM pg_catalog.pg_index i"
         " CROSS JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k (number, place)"
         " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number"
-        " WHERE i.indrelid = CAST(:table AS pg_catalog.regclass) AND i.indisunique"
+        " WHERE i.indrelid = CAST(:table AS pg_catalog.regclass) AND i.indisunique AND i.indisvalid"
         " AND i.indexprs IS NULL AND i.indpred IS NULL GROUP BY i.indexrelid"
     )
     return [tuple(names) for (names,) in connection.execute(statement, {"table": table})]

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
@@ -14,14 +14,23 @@ from tellonce.declare.codec import Raw
 from tellonce.model.divergence import Reason
 from tellonce.storage.database import sqlstate_of
 from tellonce.storage.postgres.catalogue import Column, from_text, to_text
+from tellonce.storage.postgres.rights import rights_lacking
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
 from tellonce.storage.subscriber.facts import Number, Row, RowKey
+from tellonce.storage.subscriber.table import needed_columns
 from tellonce.storage.subscriber.view import BoundView
 
 __all__ = ["PostgresRows", "PostgresTable"]
 
-_LOCKED = Why(reason=Reason.LOCKED, detail="another transaction holds the row, or a value that must be unique")
-_SLOW = Why(reason=Reason.LOCKED, detail="the database's statement_timeout ended the write")
+_COLLISION = Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
+_REACTIONS: Mapping[str, Why] = {
+    "55P03": Why(reason=Reason.LOCKED, detail="another transaction holds the row, or a value that must be unique"),
+    # One that takes too long is tried in smaller pieces, which the guard makes.
+    "57014": Why(reason=Reason.LOCKED, detail="the database's statement_timeout ended the write"),
+    "23505": _COLLISION,
+    "23P01": _COLLISION,
+    "23503": Why(reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"),
+}
 _TYPES_OF_NUMBERS = frozenset(("int2", "int4", "int8", "numeric"))
 _DIGITS = 18
 """Digits that a bigint surely holds, as an ID number has them."""
@@ -36,7 +45,7 @@ class PostgresTable:
         columns: Mapping[str, Column],
         key: Sequence[str],
         unique: Sequence[Sequence[str]],
-        quote: Any,
+        quote: Callable[[str], str],
     ) -> None:
         """`quote` quotes an identifier."""
         self.view = view
@@ -295,20 +304,22 @@ class PostgresRows:
     def why(self, error: DBAPIError) -> Why | None:
         """Says of a refusal why it was, by its SQLSTATE alone."""
         state = sqlstate_of(error) or ""
-        if state in {"55P03", "57014"}:
-            # One that takes too long is tried in smaller pieces, which the guard makes.
-            return _LOCKED if state == "55P03" else _SLOW
-        if state in {"23505", "23P01"}:
-            return Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
-        if state == "23503":
-            return Why(
-                reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"
-            )
+        if state in _REACTIONS:
+            return _REACTIONS[state]
         if state.startswith("22"):
             return Why(reason=Reason.CANNOT_HOLD, detail=f"the database refused the value (SQLSTATE {state})")
-        if state.startswith(("23", "P0", "44", "27", "09")):
+        if state.startswith(("23", "P0", "44", "27", "09")) or (state.startswith("42") and self._has_its_rights()):
             return Why(reason=Reason.REFUSED_BY_TABLE, detail=f"the table refused the row (SQLSTATE {state})")
         return None
+
+    def _has_its_rights(self) -> bool:
+        """Tells whether no right was taken away, so that what failed is a row's trigger.
+
+        Nobody has altered the table either: it was read in this transaction before anything was written.
+        """
+        table, connection = self._table, self._connection
+        needed = [*(column.name for column in table.key), *needed_columns(table.view)]
+        return not rights_lacking(connection, table.view, table.name, table.quote, needed)
 
 
 def _given(key: Sequence[Column], values: int | None = None) -> str:

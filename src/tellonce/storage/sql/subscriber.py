@@ -1,15 +1,19 @@
 """A `SubscriberStore` over a database: our own tables, the department's rows, and the guard around both."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from tellonce.storage.database import clock_ms, reading, writing
+from tellonce.model.errors import RetryableError
+from tellonce.storage.database import clock_ms, reading, sqlstate_of, writing
 from tellonce.storage.ledger import Ledger
 from tellonce.storage.progress import load_cursor, save_cursor, unlinked_task
+from tellonce.storage.sql.bound import BoundTable
 from tellonce.storage.sql.guard import guarded_write
 from tellonce.storage.sql.rows import TableRows
 from tellonce.storage.subscriber.decisions import Why, Write
@@ -22,36 +26,55 @@ __all__ = ["SqlStore"]
 _LOCK_TIMEOUT_MS = 500
 """Shorter than PostgreSQL's deadlock_timeout: where the service and a clerk wait for each other, the service yields."""
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
 
 class SqlStore:
-    """One view's store; `rows_of` gives the department's rows inside a transaction."""
+    """One view's store, over the department's table."""
 
-    def __init__(self, engine: Engine, view: str, partitions: int, rows_of: Callable[[Connection], TableRows]) -> None:
+    def __init__(self, engine: Engine, view: str, partitions: int, table: BoundTable[Any]) -> None:
         self._engine = engine
         self._view = view
         self._partitions = partitions
-        self._rows_of = rows_of
+        self._table = table
 
     @contextmanager
     def transaction(self) -> Generator[Transaction]:
         """Begins a transaction, committed when its block ends well.
 
         Raises:
-            RetryableError: the database is away.
+            RetryableError: the database is away, or the table is none that the view can be applied to.
         """
-        with writing(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
+        with self._looked_at_anew(), writing(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
             ledger = Ledger(connection, self._view)
-            yield _SqlTransaction(connection, ledger, self._rows_of(connection), self._partitions)
+            yield _SqlTransaction(connection, ledger, self._table.rows(connection), self._partitions)
 
     @contextmanager
     def look(self) -> Generator[Look]:
         """Looks at one unchanging state.
 
         Raises:
-            RetryableError: the database is away.
+            RetryableError: the database is away, or the table is none that the view can be applied to.
         """
-        with reading(self._engine) as connection:
-            yield _SqlLook(connection, Ledger(connection, self._view), self._rows_of(connection))
+        with self._looked_at_anew(), reading(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
+            yield _SqlLook(connection, Ledger(connection, self._view), self._table.rows(connection))
+
+    @contextmanager
+    def _looked_at_anew(self) -> Generator[None]:
+        """Makes of what no record is to blame for a pause, after which the table is looked at anew.
+
+        So a table that is altered, or whose rights are taken away, between two statements ends no service.
+        """
+        try:
+            yield
+        except DBAPIError as error:
+            self._table.forget()
+            what = sqlstate_of(error) or getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+            mend = "`tellonce doctor` says whether table and rights are as the binding needs them"
+            if what == _LOCK_NOT_AVAILABLE:
+                mend = "another session holds it, as ALTER TABLE does, and it is tried again"
+            msg = f"expected the database to take our statements on the table of {self._view}, found {what}; {mend}"
+            raise RetryableError(msg, view=self._view) from error
 
 
 class _SqlLook:

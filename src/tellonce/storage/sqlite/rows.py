@@ -122,7 +122,10 @@ class SqliteRows:
         return list(found.values())
 
     def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:
-        """Writes all, a statement a row."""
+        """Writes all, a statement a row.
+
+        Each says what a conflict does, since the table's own word may be to replace another row, or to roll all back.
+        """
         if aside:
             self._set_aside(writes)
         keys: dict[str, Sequence[RowKey | None]] = {}
@@ -142,7 +145,7 @@ class SqliteRows:
         table = self._table
         sets = ", ".join(f"{table.quote(name)} = :v{number}" for number, name in enumerate(values))
         given = {f"v{number}": bound(raw) for number, raw in enumerate(values.values())}
-        after = self._at(f"UPDATE {table.name} SET {sets}", key, given)  # noqa: S608 - quoted names
+        after = self._at(f"UPDATE OR ABORT {table.name} SET {sets}", key, given)  # noqa: S608 - quoted names
         # A row that a trigger left alone is read back under the key that it had.
         return key if after is None else after
 
@@ -157,7 +160,7 @@ class SqliteRows:
         table = self._table
         names = ", ".join(table.quote(name) for name in values)
         places = ", ".join(f":v{number}" for number in range(len(values)))
-        statement = f"INSERT INTO {table.name} ({names}) VALUES ({places}) RETURNING {table.keys}"  # noqa: S608 - quoted names
+        statement = f"INSERT OR ABORT INTO {table.name} ({names}) VALUES ({places}) RETURNING {table.keys}"  # noqa: S608 - quoted names
         rows = self._run(statement, {f"v{number}": bound(raw) for number, raw in enumerate(values.values())})
         return table.key_of(rows[0]) if rows else None
 
