@@ -3,7 +3,7 @@
 from dashboards import promql as q
 from dashboards.city import THIS_ROW
 from dashboards.page import Page, Variable, runbook, to
-from dashboards.panels import Column, figure, lines, rows, states, words
+from dashboards.panels import Column, counts, figure, lines, rows, states, words
 from tellonce.observability import metrics as m
 
 __all__ = ["SERVICES"]
@@ -93,6 +93,11 @@ SERVICES = Page(
                     unit="short",
                 ),
                 Column(
+                    title="differences in topics",
+                    query=q.told(m.TOPOLOGY_DRIFT, _SERVICE, **_CHOSEN),
+                    shows=counts(),
+                ),
+                Column(
                     title="longest turns",
                     query=q.quantile(0.99, m.TURN_DURATION, _SERVICE, **_CHOSEN),
                     unit="s",
@@ -125,6 +130,13 @@ SERVICES = Page(
             {_LEGEND: q.recently(m.PAUSES, _SERVICE, **_CHOSEN)},
             unit="short",
             to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "Topics that are not as the topology says",
+            f"{m.TOPOLOGY_DRIFT.help} Worry when {m.TOPOLOGY_DRIFT.worry}.",
+            {_LEGEND: q.told(m.TOPOLOGY_DRIFT, _SERVICE, **_CHOSEN)},
+            unit="short",
+            to=runbook("TellonceTopologyDrift"),
         ),
         rows(
             "What runs where",

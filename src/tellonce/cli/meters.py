@@ -9,7 +9,15 @@ from tellonce.topology import Topology
 
 __all__ = ["applier_meters", "reconciler_meters", "relay_meters"]
 
-_OF_SERVICE = (m.TURN_DURATION, m.TURN_TIMESTAMP, m.PAUSED, m.PAUSES, m.STATEMENTS_REFUSED, m.SWEEP_TIMESTAMP)
+_OF_SERVICE = (
+    m.TURN_DURATION,
+    m.TURN_TIMESTAMP,
+    m.PAUSED,
+    m.PAUSES,
+    m.STATEMENTS_REFUSED,
+    m.TOPOLOGY_DRIFT,
+    m.SWEEP_TIMESTAMP,
+)
 
 
 def _of_service(service: m.Service, department: str) -> LabelSets:

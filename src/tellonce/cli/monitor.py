@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import structlog
 
 from tellonce.cli.heartbeat import Pulse
 from tellonce.cli.settings import Settings
+from tellonce.cli.topic_drift import DriftWatch
 from tellonce.control.signing import Signatures
 from tellonce.kafka.clients import make_producer
 from tellonce.observability import metrics as m
@@ -72,7 +73,8 @@ class Monitor:
     """Health and meters of one running service, fed by its loop.
 
     `is_ready` tells whether all that its work needs is there, `sweeps` how many whole sweeps it has finished, and
-    `refused` how many messages of control topics it did not believe.
+    `refused` how many messages of control topics it did not believe. `drift` looks at the service's topics while
+    metrics are served.
     """
 
     service: m.Service
@@ -84,6 +86,7 @@ class Monitor:
     is_ready: Callable[[], bool] = lambda: True
     sweeps: Callable[[], int] = lambda: 0
     refused: Callable[[], int] = lambda: 0
+    drift: DriftWatch | None = None
     monotonic: Callable[[], float] = time.monotonic
     _refreshed_at: float = float("-inf")
 
@@ -119,7 +122,8 @@ class Monitor:
             yield
             return
         port = m.PORTS[self.service] if settings.metrics_port is None else settings.metrics_port
-        with HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port) as server:
+        server = HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port)
+        with server, self.drift or nullcontext():
             _log.info("metrics_served", address=server.address, series=self.meters.series())
             yield
 

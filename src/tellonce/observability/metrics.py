@@ -129,6 +129,13 @@ STATEMENTS_REFUSED = _counter(
     "Messages on control topics that are not what their speaker may say there, or bear no signature of it.",
     "it grows: somebody speaks for another, or a key was not listed everywhere",
 )
+TOPOLOGY_DRIFT = _gauge(
+    "tellonce_topology_drift",
+    _ALL,
+    ("service", "department"),
+    "Differences found between the topology and the service's topics; NaN where none was and not all is shown.",
+    "it is not 0: `tellonce doctor` names them",
+)
 STOPPED_STREAMS = _gauge(
     "tellonce_stopped_streams",
     _TABLES,
