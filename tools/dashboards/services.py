@@ -138,6 +138,39 @@ SERVICES = Page(
             unit="short",
             to=runbook("TellonceTopologyDrift"),
         ),
+        lines(
+            "Round trip to Kafka",
+            f"{m.KAFKA_ROUND_TRIP.help} Worry when {m.KAFKA_ROUND_TRIP.worry}.",
+            {_LEGEND: q.newest(m.KAFKA_ROUND_TRIP, _SERVICE, **_CHOSEN)},
+            unit="s",
+            to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "What waits for Kafka",
+            f"{m.KAFKA_QUEUED.help} {m.KAFKA_UNANSWERED.help} Worry when it stays above 0 for minutes.",
+            {
+                f"{_LEGEND}: {title}": q.newest(metric, _SERVICE, **_CHOSEN)
+                for title, metric in (("messages", m.KAFKA_QUEUED), ("unanswered requests", m.KAFKA_UNANSWERED))
+            },
+            unit="short",
+            to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "Trouble with Kafka",
+            "Timeouts, errors and disconnects of the client that gives signs of life, since it was made. "
+            "Worry when one grows every minute.",
+            {
+                f"{_LEGEND}: {title}": q.newest(metric, _SERVICE, **_CHOSEN)
+                for title, metric in (
+                    ("timeouts", m.KAFKA_TIMEOUTS),
+                    ("send errors", m.KAFKA_SEND_ERRORS),
+                    ("receive errors", m.KAFKA_RECEIVE_ERRORS),
+                    ("disconnects", m.KAFKA_DISCONNECTS),
+                )
+            },
+            unit="short",
+            to=runbook("TelloncePaused"),
+        ),
         rows(
             "What runs where",
             f"{m.BUILD.help} Worry when {m.BUILD.worry}.",

@@ -1,5 +1,6 @@
 """The meters of each kind of service, with every label set that the topology gives it."""
 
+from tellonce.cli.statistics_watch import STATISTICS
 from tellonce.model.divergence import DivergenceKind, Reason
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import LabelSets, Meters, every
@@ -16,6 +17,7 @@ _OF_SERVICE = (
     m.PAUSES,
     m.STATEMENTS_REFUSED,
     m.TOPOLOGY_DRIFT,
+    *STATISTICS,
     m.SWEEP_TIMESTAMP,
 )
 

@@ -10,6 +10,7 @@ import structlog
 
 from tellonce.cli.heartbeat import Pulse
 from tellonce.cli.settings import Settings
+from tellonce.cli.statistics_watch import StatisticsWatch
 from tellonce.cli.topic_drift import DriftWatch
 from tellonce.control.signing import Signatures
 from tellonce.kafka.clients import make_producer
@@ -83,6 +84,7 @@ class Monitor:
     watch: Watch
     health: Health
     pulse: Pulse
+    statistics: StatisticsWatch
     is_ready: Callable[[], bool] = lambda: True
     sweeps: Callable[[], int] = lambda: 0
     refused: Callable[[], int] = lambda: 0
@@ -103,6 +105,7 @@ class Monitor:
             self._refreshed_at = now
             self.watch.refresh()
             self.pulse.beat("running")
+            self.statistics.refresh()
 
     def paused(self) -> None:
         """Notes that the service waits for its database or the broker."""
@@ -110,6 +113,7 @@ class Monitor:
         self.watch.paused()
         self.health.turned(is_ready=False)
         self.pulse.beat("paused")
+        self.statistics.refresh()
 
     @contextmanager
     def served(self, settings: Settings, *, once: bool) -> Generator[None]:
@@ -144,11 +148,14 @@ def make_monitor(
         ConfigurationError: the Kafka settings are refused.
     """
     meters.tell_build(service.value, department, schemas)
+    statistics = StatisticsWatch(meters, service, department)
     pulse = Pulse(
         meters,
         service,
         department,
-        lambda: make_producer(settings.kafka, f"tellonce-{service.value}-{department}-heartbeat"),
+        lambda: make_producer(
+            settings.kafka, f"tellonce-{service.value}-{department}-heartbeat", on_statistics=statistics.take
+        ),
         signatures,
     )
     stack.callback(pulse.close)
@@ -159,4 +166,5 @@ def make_monitor(
         watch=watch,
         health=Health(limit_seconds=settings.health_seconds),
         pulse=pulse,
+        statistics=statistics,
     )
