@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from kafka_brokers import Broker, unique
-from tellonce.kafka.admin import Absence, Admin, TopicFacts
+from kafka_brokers import Broker, settings_of, unique
+from tellonce.kafka.admin import Absence, Acl, Admin, TopicFacts
 from tellonce.kafka.drift import Drift, compare_topics, read_drift
 from tellonce.kafka.topic_differences import durability_settings
 from tellonce.kafka.topics import apply_plan, plan_topics
+from tellonce.testing.kafka_server import KafkaServer
 from tellonce.topology.topics import TopicSpec
+from waiting import wait_until
 
 LIMIT = 10.0
 CONFIGS = {"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000", "compression.type": "uncompressed"}
@@ -127,3 +129,33 @@ def test_drift_on_a_real_broker_is_counted(real: Broker) -> None:
     client = AdminClient({"bootstrap.servers": real.settings.bootstrap_servers})
     client.create_partitions([NewPartitions(wanted.name, 5)])[wanted.name].result()
     assert differences(wanted) == 3
+
+
+@pytest.mark.kafka
+def test_user_who_may_not_see_settings_knows_no_drift_until_it_may(secure_kafka: KafkaServer) -> None:
+    """As the runbook says: the rights that the topology gives show partitions, and settings take one right more."""
+    wanted, user = spec(unique("drift")), unique("user")
+    secure_kafka.add_user(user, "word")
+    apply_plan(settings_of(secure_kafka), plan_topics(settings_of(secure_kafka), [wanted]))
+    administrator, own = Admin(settings_of(secure_kafka), "test-admin"), Admin(settings_of(secure_kafka, user), "own")
+
+    def allow(operation: str) -> None:
+        administrator.create_acl(
+            Acl(principal=f"User:{user}", operation=operation, resource_type="topic", name=wanted.name)
+        )
+
+    def is_told(differences: int | None) -> bool:
+        return read_drift(own, [wanted], LIMIT).differences == differences
+
+    assert is_told(None)
+    allow("READ")
+    wait_until(lambda: "READ" in own_rights(own, wanted.name))
+    assert is_told(None)
+    allow("DESCRIBE_CONFIGS")
+    wait_until(lambda: is_told(0))
+
+
+def own_rights(admin: Admin, name: str) -> frozenset[str]:
+    """What a user may do with a topic, as the broker tells it."""
+    found = admin.topics([name])[name]
+    return found.operations if isinstance(found, TopicFacts) else frozenset()
