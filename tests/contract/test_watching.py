@@ -16,6 +16,8 @@ from tellonce.apply.applier import Applier
 from tellonce.cli.monitor import Monitor
 from tellonce.cli.watching import ApplierWatch
 from tellonce.cli.wiring import open_applier, open_reconciler, open_relay
+from tellonce.topology import load_topology, topics_of
+from tellonce.topology.topics import RECONCILER
 
 Read = dict[tuple[str, ...], float]
 
@@ -37,6 +39,26 @@ def watched(city: City, department: str) -> Iterator[tuple[Applier, Monitor]]:
     """A subscriber's applier with what watches it."""
     with ExitStack() as stack:
         yield open_applier(city.settings(department), department, stack)
+
+
+def test_every_service_compares_the_topics_that_it_writes_and_reads(city: City) -> None:
+    """No topic of a service is left out, and none of another's is its business."""
+    registry, fund = city.names.registry, city.names.fund
+    settings = city.settings(registry)
+    city.begin_epoch()
+    with ExitStack() as stack:
+        opened = {
+            registry: open_relay(settings, registry, stack)[1],
+            fund: open_applier(city.settings(fund), fund, stack)[1],
+            RECONCILER: open_reconciler(settings, stack)[1],
+        }
+
+        compared = {name: monitor.drift.topics for name, monitor in opened.items() if monitor.drift is not None}
+
+    specs = topics_of(load_topology(settings.topology))
+    assert compared == {
+        name: {spec.name for spec in specs if name in {*spec.writers, *spec.readers}} for name in opened
+    }
 
 
 def test_relay_tells_what_waits_and_what_it_published(city: City) -> None:

@@ -94,6 +94,7 @@ SWEEP = f"{m.SWEEP_TIMESTAMP.name}{{{RELAY}}}"
 OUTBOX = f'{m.OUTBOX_OLDEST.name}{{department="public-security", record_type="citizen"}}'
 
 FORGED = f"{m.REFUSED.served_name}{{{FUND}}}"
+DRIFT = f"{m.TOPOLOGY_DRIFT.name}{{{RELAY}}}"
 SPOKEN_FOR = f"{m.STATEMENTS_REFUSED.served_name}{{{RELAY}}}"
 
 CASES: Mapping[str, Sequence[Case]] = {
@@ -125,6 +126,12 @@ CASES: Mapping[str, Sequence[Case]] = {
         fires(3, **{SPOKEN_FOR: "0x1 1x5"}),
         silent(3, **{SPOKEN_FOR: "7x6"}),
         silent(25, **{SPOKEN_FOR: "0x1 1x30"}),
+    ],
+    "TellonceTopologyDrift": [
+        fires(17, **{DRIFT: "2x20"}),
+        silent(17, **{DRIFT: "0x20"}),
+        silent(17, **{DRIFT: NAN}),
+        silent(17, **{DRIFT: "2x10 0x10"}),
     ],
     "TelloncePaused": [
         fires(12, **{f"{PAUSED}{{{RELAY}}}": "1x20"}),

@@ -3,7 +3,7 @@
 from dashboards import promql as q
 from dashboards.city import THIS_ROW
 from dashboards.page import Page, Variable, runbook, to
-from dashboards.panels import Column, figure, lines, rows, states, words
+from dashboards.panels import Column, counts, figure, lines, rows, states, words
 from tellonce.observability import metrics as m
 
 __all__ = ["SERVICES"]
@@ -93,6 +93,11 @@ SERVICES = Page(
                     unit="short",
                 ),
                 Column(
+                    title="differences in topics",
+                    query=q.told(m.TOPOLOGY_DRIFT, _SERVICE, **_CHOSEN),
+                    shows=counts(),
+                ),
+                Column(
                     title="longest turns",
                     query=q.quantile(0.99, m.TURN_DURATION, _SERVICE, **_CHOSEN),
                     unit="s",
@@ -123,6 +128,46 @@ SERVICES = Page(
             "Pauses within an hour",
             f"{m.PAUSES.help} Worry when {m.PAUSES.worry}.",
             {_LEGEND: q.recently(m.PAUSES, _SERVICE, **_CHOSEN)},
+            unit="short",
+            to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "Topics that are not as the topology says",
+            f"{m.TOPOLOGY_DRIFT.help} Worry when {m.TOPOLOGY_DRIFT.worry}.",
+            {_LEGEND: q.told(m.TOPOLOGY_DRIFT, _SERVICE, **_CHOSEN)},
+            unit="short",
+            to=runbook("TellonceTopologyDrift"),
+        ),
+        lines(
+            "Round trip to Kafka",
+            f"{m.KAFKA_ROUND_TRIP.help} Worry when {m.KAFKA_ROUND_TRIP.worry}.",
+            {_LEGEND: q.newest(m.KAFKA_ROUND_TRIP, _SERVICE, **_CHOSEN)},
+            unit="s",
+            to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "What waits for Kafka",
+            f"{m.KAFKA_QUEUED.help} {m.KAFKA_UNANSWERED.help} Worry when it stays above 0 for minutes.",
+            {
+                f"{_LEGEND}: {title}": q.newest(metric, _SERVICE, **_CHOSEN)
+                for title, metric in (("messages", m.KAFKA_QUEUED), ("unanswered requests", m.KAFKA_UNANSWERED))
+            },
+            unit="short",
+            to=runbook("TelloncePaused"),
+        ),
+        lines(
+            "Trouble with Kafka",
+            "Timeouts, errors and disconnects of the client that gives signs of life, since it was made. "
+            "Worry when one grows every minute.",
+            {
+                f"{_LEGEND}: {title}": q.newest(metric, _SERVICE, **_CHOSEN)
+                for title, metric in (
+                    ("timeouts", m.KAFKA_TIMEOUTS),
+                    ("send errors", m.KAFKA_SEND_ERRORS),
+                    ("receive errors", m.KAFKA_RECEIVE_ERRORS),
+                    ("disconnects", m.KAFKA_DISCONNECTS),
+                )
+            },
             unit="short",
             to=runbook("TelloncePaused"),
         ),

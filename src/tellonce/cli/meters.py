@@ -1,5 +1,6 @@
 """The meters of each kind of service, with every label set that the topology gives it."""
 
+from tellonce.cli.statistics_watch import STATISTICS
 from tellonce.model.divergence import DivergenceKind, Reason
 from tellonce.observability import metrics as m
 from tellonce.observability.meters import LabelSets, Meters, every
@@ -9,7 +10,16 @@ from tellonce.topology import Topology
 
 __all__ = ["applier_meters", "reconciler_meters", "relay_meters"]
 
-_OF_SERVICE = (m.TURN_DURATION, m.TURN_TIMESTAMP, m.PAUSED, m.PAUSES, m.STATEMENTS_REFUSED, m.SWEEP_TIMESTAMP)
+_OF_SERVICE = (
+    m.TURN_DURATION,
+    m.TURN_TIMESTAMP,
+    m.PAUSED,
+    m.PAUSES,
+    m.STATEMENTS_REFUSED,
+    m.TOPOLOGY_DRIFT,
+    *STATISTICS,
+    m.SWEEP_TIMESTAMP,
+)
 
 
 def _of_service(service: m.Service, department: str) -> LabelSets:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,8 @@ import structlog
 
 from tellonce.cli.heartbeat import Pulse
 from tellonce.cli.settings import Settings
+from tellonce.cli.statistics_watch import StatisticsWatch
+from tellonce.cli.topic_drift import DriftWatch
 from tellonce.control.signing import Signatures
 from tellonce.kafka.clients import make_producer
 from tellonce.observability import metrics as m
@@ -72,7 +74,8 @@ class Monitor:
     """Health and meters of one running service, fed by its loop.
 
     `is_ready` tells whether all that its work needs is there, `sweeps` how many whole sweeps it has finished, and
-    `refused` how many messages of control topics it did not believe.
+    `refused` how many messages of control topics it did not believe. `drift` looks at the service's topics while
+    metrics are served.
     """
 
     service: m.Service
@@ -81,9 +84,11 @@ class Monitor:
     watch: Watch
     health: Health
     pulse: Pulse
+    statistics: StatisticsWatch
     is_ready: Callable[[], bool] = lambda: True
     sweeps: Callable[[], int] = lambda: 0
     refused: Callable[[], int] = lambda: 0
+    drift: DriftWatch | None = None
     monotonic: Callable[[], float] = time.monotonic
     _refreshed_at: float = float("-inf")
 
@@ -100,6 +105,7 @@ class Monitor:
             self._refreshed_at = now
             self.watch.refresh()
             self.pulse.beat("running")
+            self.statistics.refresh()
 
     def paused(self) -> None:
         """Notes that the service waits for its database or the broker."""
@@ -107,6 +113,7 @@ class Monitor:
         self.watch.paused()
         self.health.turned(is_ready=False)
         self.pulse.beat("paused")
+        self.statistics.refresh()
 
     @contextmanager
     def served(self, settings: Settings, *, once: bool) -> Generator[None]:
@@ -119,7 +126,8 @@ class Monitor:
             yield
             return
         port = m.PORTS[self.service] if settings.metrics_port is None else settings.metrics_port
-        with HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port) as server:
+        server = HealthServer(self.meters.registry, self.health, host=settings.metrics_host, port=port)
+        with server, self.drift or nullcontext():
             _log.info("metrics_served", address=server.address, series=self.meters.series())
             yield
 
@@ -140,11 +148,14 @@ def make_monitor(
         ConfigurationError: the Kafka settings are refused.
     """
     meters.tell_build(service.value, department, schemas)
+    statistics = StatisticsWatch(meters, service, department)
     pulse = Pulse(
         meters,
         service,
         department,
-        lambda: make_producer(settings.kafka, f"tellonce-{service.value}-{department}-heartbeat"),
+        lambda: make_producer(
+            settings.kafka, f"tellonce-{service.value}-{department}-heartbeat", on_statistics=statistics.take
+        ),
         signatures,
     )
     stack.callback(pulse.close)
@@ -155,4 +166,5 @@ def make_monitor(
         watch=watch,
         health=Health(limit_seconds=settings.health_seconds),
         pulse=pulse,
+        statistics=statistics,
     )

@@ -22,6 +22,7 @@ from tellonce.cli.monitor import Monitor, make_monitor
 from tellonce.cli.ports import bury, read_log_ends
 from tellonce.cli.settings import Settings
 from tellonce.cli.subscribing import subscriber_of
+from tellonce.cli.topic_drift import DriftWatch
 from tellonce.cli.watching import ApplierWatch, ReconcilerWatch, RelayWatch
 from tellonce.control.signing import Signatures
 from tellonce.declare import Source, load_source
@@ -166,11 +167,9 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     topics = {view.name: view.view.topic for view in authority.views}
     kafka = settings.kafka
     ordering = [orders(speaker) for speaker in order_speakers(contract.topology, department)]
-    check_connection(
-        kafka,
-        reads=[*ordering, inquiries(department), *topics.values()],
-        writes=[marks(department), answers(department), heartbeats(department), *topics.values()],
-    )
+    reads = [*ordering, inquiries(department), *topics.values()]
+    writes = [marks(department), answers(department), heartbeats(department), *topics.values()]
+    check_connection(kafka, reads=reads, writes=writes)
     check_own_schema(engine, department)
     name = f"tellonce-relay-{department}"
     signatures = signatures_of(settings, contract.topology, department)
@@ -206,6 +205,7 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     monitor.refused = lambda: channel.refused
     stack.callback(relay.close)
+    monitor.drift = DriftWatch(meters, Service.RELAY, department, contract.topology, {*reads, *writes}, kafka)
     monitor.sweeps = lambda: relay.sweeps
     return relay, monitor
 
@@ -222,11 +222,9 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     views = subscriber_of(settings, contract, department, engine)
     topics = [view.view.topic for view in views]
     kafka = settings.kafka
-    check_connection(
-        kafka,
-        reads=[inquiries(department), repairs(department), *topics],
-        writes=[make(department) for make in (attestations, answers, heartbeats, orders)],
-    )
+    reads = [inquiries(department), repairs(department), *topics]
+    writes = [make(department) for make in (attestations, answers, heartbeats, orders)]
+    check_connection(kafka, reads=reads, writes=writes)
     check_own_schema(engine, department)
     name = f"tellonce-applier-{department}"
     signatures = signatures_of(settings, contract.topology, department)
@@ -262,6 +260,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
         on_applied=watch.applied,
     )
     stack.callback(applier.close)
+    monitor.drift = DriftWatch(meters, Service.APPLIER, department, contract.topology, {*reads, *writes}, kafka)
     monitor.is_ready, monitor.sweeps = lambda: applier.is_ready, lambda: applier.sweeps
     return applier, monitor
 
@@ -304,20 +303,18 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     publishing, subscribing = publishers(topology), subscribers(topology)
     active = [name for name in topology.departments if name in {*publishing, *subscribing}]
     heard = [heartbeats(department) for department in active]
-    check_connection(
-        settings.kafka,
-        reads=[
-            *(divergences(RECONCILER), divergences(OPERATOR), *heard),
-            *(marks(department) for department in publishing),
-            *(attestations(department) for department in subscribing),
-            *(answers(department) for department in active),
-        ],
-        writes=[
-            *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
-            *(inquiries(department) for department in active),
-            *(repairs(department) for department in subscribing),
-        ],
-    )
+    reads = [
+        *(divergences(RECONCILER), divergences(OPERATOR), *heard),
+        *(marks(department) for department in publishing),
+        *(attestations(department) for department in subscribing),
+        *(answers(department) for department in active),
+    ]
+    writes = [
+        *(make(RECONCILER) for make in (orders, divergences, evidence, heartbeats)),
+        *(inquiries(department) for department in active),
+        *(repairs(department) for department in subscribing),
+    ]
+    check_connection(settings.kafka, reads=reads, writes=writes)
     core = Core(topology, load_policy(settings.consumers), new_id=lambda: uuid4().hex)
     meters = reconciler_meters(topology)
     signatures = signatures_of(settings, topology, RECONCILER)
@@ -327,4 +324,7 @@ def open_reconciler(settings: Settings, stack: ExitStack) -> tuple[Reconciler, M
     reconciler = watch.reconciler = Reconciler(core, topology, channel, on_written=watch.wrote)
     monitor.is_ready = lambda: reconciler.is_loaded
     monitor.refused = lambda: channel.refused
+    monitor.drift = DriftWatch(
+        meters, Service.RECONCILER, RECONCILER_DEPARTMENT, topology, {*reads, *writes}, settings.kafka
+    )
     return reconciler, monitor

@@ -18,9 +18,22 @@ from tellonce.kafka.errors import error_of, kafka_error
 from tellonce.kafka.settings import ClientConfig, KafkaSettings
 from tellonce.model.errors import InvariantError, TellonceError
 
-__all__ = ["ClientLog", "OnError", "make_admin", "make_consumer", "make_producer", "make_reader"]
+__all__ = [
+    "STATISTICS_SECONDS",
+    "ClientLog",
+    "OnError",
+    "OnStatistics",
+    "make_admin",
+    "make_consumer",
+    "make_producer",
+    "make_reader",
+]
 
 OnError = Callable[[TellonceError], None]
+OnStatistics = Callable[[str], None]
+
+STATISTICS_SECONDS = 15.0
+"""How often a client that is asked for its statistics tells them: as often as Prometheus looks."""
 
 _Client = TypeVar("_Client", Producer, Consumer, AdminClient)
 
@@ -112,22 +125,34 @@ class ClientLog:
         self._log.log(level_shown, "kafka_client_logged", facility=facility, text=text)
 
 
-def make_producer(settings: KafkaSettings, client_id: str, on_error: OnError | None = None) -> Producer:
+def make_producer(
+    settings: KafkaSettings,
+    client_id: str,
+    on_error: OnError | None = None,
+    *,
+    on_statistics: OnStatistics | None = None,
+) -> Producer:
     """Gives a producer: idempotent, acknowledged by all in-sync replicas, at most five requests in flight, lz4.
 
     A message is given up after `message_timeout_seconds`, with an error in its delivery report; librdkafka then goes on
     with the next one, so whoever needs an unbroken order must stop, discard the producer and send again.
     `on_error` is told of failures of the connection, in the thread that polls; it must not raise.
+    Nor must `on_statistics`, which is told librdkafka's statistics as JSON. They wait in memory until somebody polls,
+    so a client that may rest for hours is not to be asked for them.
 
     Raises:
         ConfigurationError: librdkafka refuses a setting, or a file that one names cannot be read.
         InvariantError: librdkafka does not use a setting that it was given.
     """
+    tuning = dict(_PRODUCER_TUNING)
+    if on_statistics is not None:
+        tuning["statistics.interval.ms"] = round(STATISTICS_SECONDS * 1000)
     guaranteed = _PRODUCER | {
         "message.timeout.ms": round(settings.message_timeout_seconds * 1000),
         "message.max.bytes": settings.max_message_bytes,
     }
-    return _make(Producer, _Wanted(settings, client_id, _PRODUCER_TUNING, guaranteed), _warning(client_id, on_error))
+    wanted = _Wanted(settings, client_id, tuning, guaranteed, on_statistics)
+    return _make(Producer, wanted, _warning(client_id, on_error))
 
 
 def make_consumer(settings: KafkaSettings, client_id: str, group_id: str, on_error: OnError | None = None) -> Consumer:
@@ -210,6 +235,7 @@ class _Wanted:
     client_id: str
     tuning: ClientConfig
     guaranteed: ClientConfig
+    on_statistics: OnStatistics | None = None
 
     def in_force(self) -> ClientConfig:
         return _EVERY_CLIENT | self.guaranteed | {"client.id": self.client_id}
@@ -231,6 +257,8 @@ def _make(
     log = ClientLog(wanted.client_id, on_line)
     config: dict[str, Any] = wanted.config()
     config["error_cb"] = on_error
+    if wanted.on_statistics is not None:
+        config["stats_cb"] = wanted.on_statistics
     try:
         client = kind(config, logger=log)
     except KafkaException as error:

@@ -1,12 +1,12 @@
 """How a topic differs from what the topology asks for, and which differences tellonce leaves to a person."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tellonce.kafka.admin import TopicFacts
 from tellonce.kafka.plan import Action, Change, Step
 from tellonce.topology.topics import TopicSpec
 
-__all__ = ["durability_settings", "existing_topic_steps"]
+__all__ = ["count_differences", "durability_settings", "existing_topic_steps", "topic_differences"]
 
 _MAJORITY_FROM = 3
 # -1 stands for "without end" in these, 0 or a positive number for a limit.
@@ -29,6 +29,24 @@ def durability_settings(replication_factor: int) -> dict[str, str]:
     """
     in_sync = replication_factor // 2 + 1 if replication_factor >= _MAJORITY_FROM else 1
     return {"min.insync.replicas": str(in_sync), "unclean.leader.election.enable": "false"}
+
+
+def topic_differences(
+    spec: TopicSpec, facts: TopicFacts, in_force: Mapping[str, str] | None, replication_factor: int
+) -> list[Step]:
+    """Gives what would have to be done about a topic that is there; nothing where it is as the topology says.
+
+    Without its settings in force, which a broker shows only to those who may see them, it says nothing of settings.
+    """
+    # By the replicas that it has: two in sync asked of a topic with one would end all writing.
+    wanted = {} if in_force is None else durability_settings(facts.replication_factor) | spec.configs
+    steps = existing_topic_steps(spec, facts, wanted, in_force or {}, replication_factor)
+    return [step for step in steps if step.action is not Action.SAME]
+
+
+def count_differences(steps: Iterable[Step]) -> int:
+    """Gives how many differences these steps are about: each setting is one, and so is each thing left to a person."""
+    return sum(len(step.settings) or 1 for step in steps)
 
 
 def existing_topic_steps(

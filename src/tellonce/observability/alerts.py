@@ -133,6 +133,14 @@ ALERTS: tuple[Alert, ...] = (
         description="Somebody speaks for another, a key is not listed everywhere, or another version writes.",
     ),
     Alert(
+        name="TellonceTopologyDrift",
+        expr=f"max by (service, department) ({m.TOPOLOGY_DRIFT.name} >= 0) > 0",
+        for_="15m",
+        severity="ticket",
+        summary="topics of the {{ $labels.service }} of {{ $labels.department }} are not as the topology says",
+        description="They differ in {{ $value }} things from it; the log's `topology_drift_found` names the topics.",
+    ),
+    Alert(
         name="TelloncePaused",
         expr=f"min by (service, department) ({m.PAUSED.name}) == 1",
         for_="10m",

@@ -66,7 +66,8 @@ class BatchHistogram(Collector):
 class Meters:
     """What one service counts and measures. A meter that was not declared for the service cannot be reached.
 
-    The service's thread writes and the server's thread reads, which prometheus-client allows.
+    The service's thread writes, that which compares topics too, and the server's thread reads: prometheus-client allows
+    it.
     """
 
     def __init__(

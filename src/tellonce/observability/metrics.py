@@ -4,9 +4,7 @@ Labels take their values from closed sets: the topology's departments, record ty
 and reasons of the code. No key, no name of a file and no text of an error is ever a label.
 """
 
-from dataclasses import dataclass, field
-from enum import StrEnum
-
+from tellonce.observability.metric import Kind, Metric, Service, counter, gauge
 from tellonce.topology import Topology
 
 __all__ = [
@@ -28,64 +26,16 @@ APPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 PROPAGATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 """Seconds from the authority's commit to the department's; every subscription's objective is an edge, too."""
 
-
-class Kind(StrEnum):
-    """What a metric does over time."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Service(StrEnum):
-    """Who serves a metric."""
-
-    RELAY = "relay"
-    APPLIER = "applier"
-    RECONCILER = "reconciler"
-
-
 RECONCILER_DEPARTMENT = "reconciler"
 """What stands for a department where a service is of none."""
 
 PORTS = {Service.RELAY: 9821, Service.APPLIER: 9822, Service.RECONCILER: 9823}
 """Where each kind of service answers unless told otherwise."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One metric; a counter's name is without the `_total` that it is served with.
-
-    `services` are those that serve it. A gauge that is not known is NaN, which no rule takes for a number.
-    """
-
-    name: str
-    kind: Kind
-    services: tuple[Service, ...]
-    labels: tuple[str, ...]
-    help: str
-    worry: str
-    buckets: tuple[float, ...] = field(default=())
-
-    @property
-    def served_name(self) -> str:
-        """The name by which Prometheus finds it."""
-        return f"{self.name}_total" if self.kind is Kind.COUNTER else self.name
-
-
 _ALL = tuple(Service)
 _TABLES = (Service.RELAY, Service.APPLIER)
 
-
-def _counter(name: str, services: tuple[Service, ...], labels: tuple[str, ...], says: str, worry: str) -> Metric:
-    return Metric(name=name, kind=Kind.COUNTER, services=services, labels=labels, help=says, worry=worry)
-
-
-def _gauge(name: str, services: tuple[Service, ...], labels: tuple[str, ...], says: str, worry: str) -> Metric:
-    return Metric(name=name, kind=Kind.GAUGE, services=services, labels=labels, help=says, worry=worry)
-
-
-BUILD = _gauge(
+BUILD = gauge(
     "tellonce_build_info",
     _ALL,
     ("service", "department", "version", "python", "librdkafka", "schemas"),
@@ -101,84 +51,142 @@ TURN_DURATION = Metric(
     worry="it nears the lease, which is twice the message timeout",
     buckets=APPLY_BUCKETS,
 )
-TURN_TIMESTAMP = _gauge(
+TURN_TIMESTAMP = gauge(
     "tellonce_turn_timestamp_seconds",
     _ALL,
     ("service", "department"),
     "When the service's loop last turned, paused or not.",
     "it stands still: the service hangs",
 )
-PAUSED = _gauge(
+PAUSED = gauge(
     "tellonce_paused",
     _ALL,
     ("service", "department"),
     "1 while the service waits for its database or the broker, else 0.",
     "it stays 1 for minutes",
 )
-PAUSES = _counter(
+PAUSES = counter(
     "tellonce_pauses",
     _ALL,
     ("service", "department"),
     "How often the service began to wait, or waited once more.",
     "it grows all day: something restarts again and again",
 )
-STATEMENTS_REFUSED = _counter(
+STATEMENTS_REFUSED = counter(
     "tellonce_refused_statements",
     _ALL,
     ("service", "department"),
     "Messages on control topics that are not what their speaker may say there, or bear no signature of it.",
     "it grows: somebody speaks for another, or a key was not listed everywhere",
 )
-STOPPED_STREAMS = _gauge(
+TOPOLOGY_DRIFT = gauge(
+    "tellonce_topology_drift",
+    _ALL,
+    ("service", "department"),
+    "Differences found between the topology and the service's topics; NaN where none was and not all is shown.",
+    "it is not 0: `tellonce doctor` names them",
+)
+# Of librdkafka's statistics (its STATISTICS.md), of the client by which a service gives its signs of life: it sends one
+# every few seconds, so what it meets is the way to the broker and not how much there is to do.
+KAFKA_ROUND_TRIP = gauge(
+    "tellonce_kafka_round_trip_seconds",
+    _ALL,
+    ("service", "department"),
+    "Time within which the slowest broker answers 99 of 100 requests for signs of life; NaN while none was answered.",
+    "it is more than 1 s: the network or the broker is slow",
+)
+KAFKA_QUEUED = gauge(
+    "tellonce_kafka_queued_messages",
+    _ALL,
+    ("service", "department"),
+    "Signs of life that wait in the Kafka client; NaN where it tells nothing.",
+    "it grows: the broker does not take them",
+)
+KAFKA_UNANSWERED = gauge(
+    "tellonce_kafka_unanswered_requests",
+    _ALL,
+    ("service", "department"),
+    "Requests for signs of life that a broker has and has not answered; NaN where the Kafka client tells nothing.",
+    "it stays above 0 for minutes",
+)
+KAFKA_TIMEOUTS = gauge(
+    "tellonce_kafka_timed_out_requests",
+    _ALL,
+    ("service", "department"),
+    "Requests for signs of life that no broker answered in time, since the Kafka client was made.",
+    "it grows: the network loses packets, or a broker hangs",
+)
+KAFKA_SEND_ERRORS = gauge(
+    "tellonce_kafka_send_errors",
+    _ALL,
+    ("service", "department"),
+    "Errors of sending signs of life to a broker, since the Kafka client was made.",
+    "it grows",
+)
+KAFKA_RECEIVE_ERRORS = gauge(
+    "tellonce_kafka_receive_errors",
+    _ALL,
+    ("service", "department"),
+    "Errors of receiving a broker's answers to signs of life, since the Kafka client was made.",
+    "it grows",
+)
+KAFKA_DISCONNECTS = gauge(
+    "tellonce_kafka_disconnects",
+    _ALL,
+    ("service", "department"),
+    "Connections for signs of life that ended, since the Kafka client was made; brokers end those that rest.",
+    "it grows every minute",
+)
+STOPPED_STREAMS = gauge(
     "tellonce_stopped_streams",
     _TABLES,
     ("service", "department", "view"),
     "Streams that stand still until a person runs the command that `stream_stopped` names.",
     "it is not 0",
 )
-SWEEP_TIMESTAMP = _gauge(
+SWEEP_TIMESTAMP = gauge(
     "tellonce_sweep_finished_timestamp_seconds",
     _TABLES,
     ("service", "department"),
     "When the service last finished a whole sweep of its tables; NaN until it has.",
     "it is older than three rests between sweeps",
 )
-OUTBOX_PENDING = _gauge(
+OUTBOX_PENDING = gauge(
     "tellonce_outbox_pending_records",
     (Service.RELAY,),
     ("department", "record_type"),
     "Changes that wait to be published.",
     "it grows",
 )
-OUTBOX_OLDEST = _gauge(
+OUTBOX_OLDEST = gauge(
     "tellonce_outbox_oldest_age_seconds",
     (Service.RELAY,),
     ("department", "record_type"),
     "Age of the oldest change that waits to be published; 0 where none waits.",
     "it is more than a subscription's objective",
 )
-STAGED = _gauge(
+STAGED = gauge(
     "tellonce_staged_events",
     (Service.RELAY,),
     ("department", "view"),
     "Events that have their place in a stream and are not acknowledged yet.",
     "it stays above 0 for minutes",
 )
-PUBLISHED = _counter(
+PUBLISHED = counter(
     "tellonce_published_events",
     (Service.RELAY,),
     ("department", "view"),
     "Events that the broker has acknowledged.",
     "it stands still while changes wait",
 )
-UNPUBLISHED = _gauge(
+UNPUBLISHED = gauge(
     "tellonce_unpublished_records",
     (Service.RELAY,),
     ("department", "view"),
     "Records whose newest state cannot be published.",
     "it is not 0: every subscriber holds an older state",
 )
-LEASE = _gauge(
+LEASE = gauge(
     "tellonce_lease_held",
     (Service.RELAY,),
     ("department",),
@@ -186,14 +194,14 @@ LEASE = _gauge(
     "the sum over an authority's relays is not 1",
 )
 
-CONSUMED = _counter(
+CONSUMED = counter(
     "tellonce_consumed_events",
     (Service.APPLIER,),
     ("department", "view", "outcome"),
     "Events by what became of them: applied, superseded, out_of_scope or parked.",
     "parked grows",
 )
-REFUSED = _counter(
+REFUSED = counter(
     "tellonce_refused_messages",
     (Service.APPLIER,),
     ("department", "view"),
@@ -218,63 +226,63 @@ PROPAGATION = Metric(
     worry="too few events are below the subscription's objective",
     buckets=PROPAGATION_BUCKETS,
 )
-OBJECTIVE = _gauge(
+OBJECTIVE = gauge(
     "tellonce_freshness_objective_seconds",
     (Service.APPLIER,),
     ("department", "view"),
     "The subscription's objective for that time.",
     "never: it is the topology's",
 )
-LAG_RECORDS = _gauge(
+LAG_RECORDS = gauge(
     "tellonce_lag_records",
     (Service.APPLIER,),
     ("department", "view"),
     "Messages in this applier's streams that it has not applied; NaN where that is not known.",
     "it grows",
 )
-LAG_SECONDS = _gauge(
+LAG_SECONDS = gauge(
     "tellonce_lag_seconds",
     (Service.APPLIER,),
     ("department", "view"),
     "For how long this applier has been behind the end of its streams; 0 at the end, NaN where that is not known.",
     "it is more than the objective",
 )
-LAG_KNOWN = _gauge(
+LAG_KNOWN = gauge(
     "tellonce_lag_known",
     (Service.APPLIER,),
     ("department", "view"),
     "1 where the lag is known, so that its 0 can be believed, else 0.",
     "it stays 0: no stream is assigned, or the broker says nothing",
 )
-RECORDS = _gauge(
+RECORDS = gauge(
     "tellonce_records",
     (Service.APPLIER,),
     ("department", "view", "state"),
     "Records of the view by how the department stands to them: held, out_of_scope, parked or ambiguous.",
     "ambiguous grows, or held falls",
 )
-UNLINKED_ROWS = _gauge(
+UNLINKED_ROWS = gauge(
     "tellonce_unlinked_rows",
     (Service.APPLIER,),
     ("department", "view"),
     "Rows of the department's table that are no record's, as its last whole sweep found; NaN until one was through.",
     "it grows: rows carry identifiers that the authority does not know",
 )
-PARKED = _gauge(
+PARKED = gauge(
     "tellonce_parked_records",
     (Service.APPLIER,),
     ("department", "view", "reason"),
     "Records whose newest event could not be applied, by reason.",
     "it is not 0 for an hour: `tellonce parked list` names them",
 )
-PARKED_OLDEST = _gauge(
+PARKED_OLDEST = gauge(
     "tellonce_parked_oldest_timestamp_seconds",
     (Service.APPLIER,),
     ("department", "view"),
     "Since when the record that has been parked longest is; NaN where none is.",
     "it is days ago",
 )
-MISSING_SEQUENCES = _gauge(
+MISSING_SEQUENCES = gauge(
     "tellonce_missing_sequences",
     (Service.APPLIER,),
     ("department", "view"),
@@ -282,56 +290,56 @@ MISSING_SEQUENCES = _gauge(
     "it stays above 0 for minutes while the relay runs",
 )
 
-STREAMS = _gauge(
+STREAMS = gauge(
     "tellonce_streams",
     (Service.RECONCILER,),
     ("department", "view", "state"),
     "Streams of a subscription by state: proved, behind, unknown or diverged.",
     "diverged is not 0, or unknown stays above 0",
 )
-DIVERGENT = _gauge(
+DIVERGENT = gauge(
     "tellonce_divergent_records",
     (Service.RECONCILER,),
     ("department", "view", "kind"),
     "Records that a department holds differently and that nobody has accepted, by kind.",
     "it is not 0: `tellonce divergences` names them",
 )
-DIVERGENCE_OLDEST = _gauge(
+DIVERGENCE_OLDEST = gauge(
     "tellonce_divergence_oldest_timestamp_seconds",
     (Service.RECONCILER,),
     ("department", "view"),
     "Since when the oldest divergence that nobody has accepted is known; NaN where there is none.",
     "it is an hour ago",
 )
-MARK_TIMESTAMP = _gauge(
+MARK_TIMESTAMP = gauge(
     "tellonce_mark_timestamp_seconds",
     (Service.RECONCILER,),
     ("department", "view"),
     "When the authority's newest mark of the view was made; NaN until there is one.",
     "it is older than the relay's last change",
 )
-ATTESTATION_TIMESTAMP = _gauge(
+ATTESTATION_TIMESTAMP = gauge(
     "tellonce_attestation_timestamp_seconds",
     (Service.RECONCILER,),
     ("department", "view"),
     "When the department's newest attestation of the view was made; NaN until there is one.",
     "it falls behind the view's mark",
 )
-HEARD_TIMESTAMP = _gauge(
+HEARD_TIMESTAMP = gauge(
     "tellonce_heard_timestamp_seconds",
     (Service.RECONCILER,),
     ("service", "department"),
     "When the reconciler last heard a sign of life of a department's relay or applier; NaN until it has.",
     "it is more than a minute ago: the service does not run, or does not reach the broker",
 )
-REPAIRS_ORDERED = _counter(
+REPAIRS_ORDERED = counter(
     "tellonce_repairs_ordered",
     (Service.RECONCILER,),
     ("department", "view"),
     "Records that were ordered to be published again for the department.",
     "it grows without end: the same records differ again",
 )
-REPAIRS_VERIFIED = _counter(
+REPAIRS_VERIFIED = counter(
     "tellonce_repairs_verified",
     (Service.RECONCILER,),
     ("department", "view"),

@@ -8,7 +8,7 @@ from tellonce.cli.doctor.host import Host, addresses_of
 from tellonce.cli.doctor.probes import Broker, Budget, Probes
 from tellonce.kafka.admin import Absence, Metadata, TopicFacts
 from tellonce.kafka.plan import Action, Step
-from tellonce.kafka.topic_differences import durability_settings, existing_topic_steps
+from tellonce.kafka.topic_differences import topic_differences
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.topology import TopicSpec, topics_of
 from tellonce.topology.topics import group_of
@@ -174,17 +174,16 @@ class KafkaChecks:
         try:
             in_force = self._broker.topic_settings(there, self._limit("topic settings"))
         except ConfigurationError:
-            wrong = [
-                f"{spec.name} has {there[spec.name].partitions} partitions, the topology says {spec.partitions}"
-                for spec in specs
-                if there[spec.name].partitions != spec.partitions
-            ]
-            if wrong:
-                return fail(joined(wrong), _PLAN)
+            # How many copies there ought to be is not known without the cluster's size, which may be hidden as well.
+            counted = {spec: topic_differences(spec, there[spec.name], None, 0) for spec in specs}
+            if any(counted.values()):
+                return _judged(counted)
             identity = self._host.settings.kafka.identity
             return ok(f"topics with their partitions: {len(specs)}; their settings are not shown to {identity}")
         replicas = min(_USUAL_REPLICAS, self._broker.cluster(self._limit("topics")).brokers)
-        return _judged({spec: _steps(spec, there[spec.name], in_force[spec.name], replicas) for spec in specs})
+        return _judged(
+            {spec: topic_differences(spec, there[spec.name], in_force[spec.name], replicas) for spec in specs}
+        )
 
     def _check_rights(self) -> Finding:
         if not self._metadata.has_controller:
@@ -211,12 +210,6 @@ class KafkaChecks:
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _steps(spec: TopicSpec, facts: TopicFacts, in_force: Mapping[str, str], replicas: int) -> list[Step]:
-    wanted = durability_settings(facts.replication_factor) | spec.configs
-    steps = existing_topic_steps(spec, facts, wanted, in_force, replicas)
-    return [step for step in steps if step.action is not Action.SAME]
 
 
 def _judged(differing: Mapping[TopicSpec, Sequence[Step]]) -> Finding:
