@@ -170,7 +170,7 @@ class TestL2EveryOpenRowIsAccountedFor:
         bench.apply(bench.event(1, A, "New"))
 
         assert bench.names() == {A: "New"}
-        assert bench.links(1) == ["[900]"]
+        assert [str(json.loads(link)[0]) for link in bench.links(1)] == ["900"]
 
     def test_row_with_a_column_that_cannot_be_read_has_its_number_still(self, bench: Bench) -> None:
         """What is unreadable is overwritten by what is right."""
@@ -273,8 +273,9 @@ class TestL4NothingIsPairedByOrder:
 
         bench.apply(*(bench.event(serial, f"N{serial}", f"Name {serial}") for serial in range(20)))
 
-        by_key = {json.dumps([row["pid"]]): row["number"] for row in bench.held()}
-        assert [[by_key[key] for key in bench.links(serial)] for serial in range(20)] == [[f"N{n}"] for n in range(20)]
+        by_key = {str(row["pid"]): row["number"] for row in bench.held()}
+        linked = [[by_key[str(json.loads(key)[0])] for key in bench.links(serial)] for serial in range(20)]
+        assert linked == [[f"N{n}"] for n in range(20)]
 
 
 class TestL5NoEffectIsNotAbsence:

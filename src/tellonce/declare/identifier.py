@@ -38,7 +38,7 @@ class IdentifierCodec(Codec):
         if number is None or isinstance(raw, float):
             raise Undecodable(f"expected a number that somebody is known by, found {kind_of(raw)}")
         text = str(number)
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        if _is_no_text(text):
             raise Undecodable("the number contains what is no character")
         return self.canonical(text) or None
 
@@ -50,7 +50,7 @@ class IdentifierCodec(Codec):
         """Gives the number itself, once it is known to be in its canonical form and to fit."""
         if value is None:
             return None
-        if not isinstance(value, str) or self.decode(value) != value:
+        if not isinstance(value, str) or _is_no_text(value) or self.canonical(value) != value or not value:
             raise CannotHold("the number is not in its canonical form; its authority has to bind it by identifier()")
         if self.max_chars is not None and len(value) > self.max_chars:
             raise CannotHold(f"the column holds {self.max_chars} characters, the number has {len(value)}")
@@ -62,6 +62,10 @@ class IdentifierCodec(Codec):
         if not isinstance(written, str):
             return (written,)
         return tuple(dict.fromkeys((written, written.lower(), written.translate(_TO_WIDE))))
+
+
+def _is_no_text(text: str) -> bool:
+    return "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def identifier(*, of: str | None = None, max_chars: int | None = None) -> IdentifierCodec:

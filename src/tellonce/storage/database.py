@@ -103,15 +103,19 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
     raise ConfigurationError(msg)
 
 
-class _TextOrBytes(Loader):
-    """Loads text, and gives the bytes where they are none in UTF-8, so that no row breaks a fetch."""
+class _AnyText(Loader):
+    """Loads text from a database that converts none."""
 
-    def load(self, data: Buffer) -> str | bytes:
-        given = bytes(data)
-        try:
-            return given.decode()
-        except UnicodeDecodeError:
-            return given
+    def load(self, data: Buffer) -> str:
+        return _any_text(bytes(data))
+
+
+def _any_text(data: bytes) -> str:
+    """Gives text, where it is not UTF-8 with its bytes as lone surrogates.
+
+    So a codec refuses that one value, where the driver would refuse the whole answer.
+    """
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _set_up_postgres(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -121,7 +125,7 @@ def _set_up_postgres(connection: DBAPIConnection, _record: ConnectionPoolEntry) 
         and connection.info.parameter_status("server_encoding") == "SQL_ASCII"
     ):
         for kind in ("text", "varchar", "bpchar", "name"):
-            connection.adapters.register_loader(kind, _TextOrBytes)
+            connection.adapters.register_loader(kind, _AnyText)
 
 
 def _begin_postgres(connection: Connection) -> None:
@@ -133,6 +137,8 @@ def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) ->
     # The driver must not open transactions of its own: BEGIN IMMEDIATE is sent by _begin_sqlite.
     if isinstance(connection, sqlite3.Connection):
         connection.isolation_level = None
+        # SQLite keeps whatever bytes it is given as text.
+        connection.text_factory = _any_text
         for pragma in ("synchronous=EXTRA", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -4,9 +4,7 @@ A record whose counter is not there yet is at version 1: it was there before cap
 On PostgreSQL the reading functions that capture installs do it, whose image is the trigger's own expression.
 """
 
-import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import (
@@ -31,7 +29,6 @@ from sqlalchemy import (
     table,
     true,
 )
-from sqlalchemy.exc import OperationalError
 
 from tellonce.declare import Raw, Source, split_table
 from tellonce.storage.database import OWN_SCHEMA
@@ -207,37 +204,6 @@ def _plain_table(name: str, columns: Iterable[str]) -> TableClause:
 
 
 def fetch(connection: Connection, statement: Executable) -> Sequence[Sequence[Raw]]:
-    """Gives all rows; text that is not UTF-8, which SQLite may hold, comes with its bytes as lone surrogates.
-
-    So a codec refuses that one value and its record parks, where sqlite3 would refuse the whole answer.
-    """
-    try:
-        return _rows(connection, statement)
-    except OperationalError as error:
-        if not str(error.orig).startswith("Could not decode to UTF-8"):
-            raise
-    with _text_as_it_is(connection):
-        return _rows(connection, statement)
-
-
-def _rows(connection: Connection, statement: Executable) -> Sequence[Sequence[Raw]]:
+    """Gives all rows."""
     rows: Sequence[Sequence[Raw]] = connection.execute(statement).all()
     return rows
-
-
-@contextmanager
-def _text_as_it_is(connection: Connection) -> Generator[None, None, None]:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        yield
-        return
-    factory = driver.text_factory
-    driver.text_factory = _surrogate_escaped
-    try:
-        yield
-    finally:
-        driver.text_factory = factory
-
-
-def _surrogate_escaped(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -206,6 +206,12 @@ def _faults_of_statements(connection: Connection, table: PostgresTable) -> list[
             f"rows of {binding.table} cannot be told apart and put in order by {names} (SQLSTATE {code}); "
             "name another key"
         )
+    # What such a type shows is the name of something that can be renamed, or dropped.
+    found += [
+        f"the key {column.name} ({column.kind}) of {binding.table} is no value that stays as it is; name another key"
+        for column in table.key
+        if column.kind.startswith("reg")
+    ]
     for field in table.view.identifiers:
         column = table.view.by_field[field].column
         same = f"SELECT {table.column(column)} = {table.cast(column, 'NULL')} FROM {table.name} LIMIT 0"  # noqa: S608 - quoted names

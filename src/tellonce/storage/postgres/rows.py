@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from tellonce.declare.binding import Existing
-from tellonce.declare.codec import Raw
 from tellonce.model.divergence import Reason
-from tellonce.storage.database import sqlstate_of
+from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
 from tellonce.storage.postgres.catalogue import Column, from_text, to_text
 from tellonce.storage.postgres.rights import rights_lacking
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
@@ -31,9 +30,7 @@ _REACTIONS: Mapping[str, Why] = {
     "23P01": _COLLISION,
     "23503": Why(reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"),
 }
-_TYPES_OF_NUMBERS = frozenset(("int2", "int4", "int8", "numeric"))
-_DIGITS = 18
-"""Digits that a bigint surely holds, as an ID number has them."""
+_TYPES_OF_TEXT = frozenset(("text", "varchar", "bpchar", "citext"))
 
 
 class PostgresTable:
@@ -86,15 +83,11 @@ class PostgresTable:
     def keys_given(self, keys: Iterable[RowKey]) -> dict[str, list[str | None]]:
         """Gives rows' keys as parameters, a list for each column of the key."""
         values = [json.loads(key) for key in keys]
-        return {
-            f"s{number}": [None if each[number] is None else str(each[number]) for each in values]
-            for number in range(len(self.key))
-        }
+        return {f"s{number}": [each[number] for each in values] for number in range(len(self.key))}
 
     def key_of(self, values: Sequence[str | None]) -> RowKey:
-        """Gives a row's key from its text."""
-        found = [from_text(column.kind, value) for column, value in zip(self.key, values, strict=True)]
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":"), default=str)
+        """Gives a row's key, of which each part stays the text that its type makes of it."""
+        return json.dumps(list(values), separators=(",", ":"))
 
     def row(self, values: Sequence[Any]) -> Row:
         """Gives a row of `selected`."""
@@ -106,13 +99,6 @@ class PostgresTable:
         return self.view.row(
             self.key_of(values[:size]), raws, is_open=bool(values[size]), is_marked=bool(values[size + 1])
         )
-
-    def can_hold(self, name: str, raw: Raw) -> bool:
-        """Tells whether a value that is looked for can stand in a column, whose cast would refuse the whole look-up."""
-        column, value = self.columns[name], to_text(raw)
-        if value is None or "\0" in value:
-            return False
-        return column.kind not in _TYPES_OF_NUMBERS or (value.isascii() and value.isdigit() and len(value) <= _DIGITS)
 
 
 class PostgresRows:
@@ -152,19 +138,17 @@ class PostgresRows:
         if after is not None:
             places = [table.cast(column.name, f"%(a{number})s") for number, column in enumerate(table.key)]
             behind = f"({keys}) > ({', '.join(places)})"
-            given |= {f"a{number}": str(value) for number, value in enumerate(json.loads(after))}
+            given |= {f"a{number}": value for number, value in enumerate(json.loads(after))}
         statement = f"SELECT {table.selected} FROM {table.name} WHERE {behind} ORDER BY {keys} LIMIT {limit:d}"  # noqa: S608 - quoted names
         return [table.row(row) for row in self._connection.exec_driver_sql(statement, given)]
 
     def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
-        """Gives the open rows that hold one of these numbers; a column of numbers is not asked for letters."""
+        """Gives the open rows that hold one of these numbers; no column is asked for what its type cannot be."""
         table = self._table
         by_field: dict[str, set[str]] = defaultdict(set)
         for number in numbers:
-            column = table.view.by_field[number.identifier]
-            by_field[number.identifier] |= {
-                str(to_text(raw)) for raw in column.spellings(number.value) if table.can_hold(column.column, raw)
-            }
+            texts = map(to_text, table.view.by_field[number.identifier].spellings(number.value))
+            by_field[number.identifier] |= {value for value in texts if value is not None and "\0" not in value}
         found: dict[RowKey, Row] = {}
         for name, values in by_field.items():
             bound = table.view.by_field[name].column
@@ -172,9 +156,28 @@ class PostgresRows:
                 f"SELECT {table.selected} FROM {table.name}, unnest(%(s0)s::text[]) AS s (tellonce_0) "  # noqa: S608 - quoted names
                 f"WHERE {table.column(bound)} = {table.cast(bound, 's.tellonce_0')} AND {table.open}"
             )
-            rows = self._connection.exec_driver_sql(statement, {"s0": sorted(values), **table.marks})
+            given = self._castable(table.columns[bound], sorted(values))
+            rows = self._connection.exec_driver_sql(statement, {"s0": given, **table.marks})
             found |= {row.key: row for row in map(table.row, rows)}
         return list(found.values())
+
+    def _castable(self, column: Column, values: list[str]) -> list[str]:
+        """Gives those values that a column's type can be, since one that it cannot be would fail for all.
+
+        They are tried away from the table, where nothing else can fail. Halving, as most often all can be, or none.
+        """
+        if not values or column.kind in _TYPES_OF_TEXT:
+            return values
+        try:
+            with self._connection.begin_nested():
+                statement = f"SELECT count(CAST(value AS {column.cast})) FROM unnest(%(values)s::text[]) AS s (value)"  # noqa: S608 - a type's own name
+                self._connection.exec_driver_sql(statement, {"values": values})
+        except DBAPIError as error:
+            if is_infrastructure_trouble(error):
+                raise
+            middle = len(values) // 2
+            return self._castable(column, values[:middle]) + self._castable(column, values[middle:]) if middle else []
+        return values
 
     def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:
         """Writes all, and has every deferred constraint checked."""

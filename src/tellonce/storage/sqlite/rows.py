@@ -53,7 +53,7 @@ class SqliteTable:
 
     def key_of(self, values: Sequence[Raw]) -> RowKey:
         """Gives a row's key from its values."""
-        return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=str)
+        return json.dumps(list(values), separators=(",", ":"), default=str)
 
     def row(self, values: Sequence[Any]) -> Row:
         """Gives a row of `selected`."""
