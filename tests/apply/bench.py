@@ -35,7 +35,8 @@ from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import RowKey
 from tellonce.storage.subscriber.store import SubscriberStore
 from tellonce.storage.subscriber.view import BoundView
-from tellonce.testing.department import MemoryStore, MemoryTable, RefusedError, Values
+from tellonce.testing.department import MemoryStore
+from tellonce.testing.table import MemoryTable, RefusedError, Values
 from tellonce.topology import View
 
 __all__ = ["KEYS", "Bench", "MemoryBench", "Shape"]
@@ -304,20 +305,21 @@ class MemoryBench(Bench):
 
     def entries(self) -> Mapping[str, Entry]:
         """What the ledger says."""
-        return self.memory.ledger.entries
+        return self.memory.own.entries
 
     def reason(self, serial: int) -> Reason | None:
         """Why a record is listed, if it is."""
-        listed = self.memory.ledger.listed.get(self.name(serial))
-        return None if listed is None else listed.why.reason
+        listed = self.memory.own.listed.get(self.name(serial))
+        return None if listed is None else listed.given.why.reason
 
     def due_names(self) -> set[str]:
         """The pseudonyms of records that are parked and to be tried again at once."""
-        return self.memory.ledger.due
+        now, listed = self.memory.department.now_ms, self.memory.own.listed
+        return {name for name, one in listed.items() if one.retry_at_ms is not None and one.retry_at_ms <= now}
 
     def links(self, serial: int) -> Sequence[RowKey]:
         """The rows that are a record's."""
-        return sorted(key for key, (owner, _) in self.memory.ledger.links.items() if owner == self.name(serial))
+        return sorted(key for key, (owner, _) in self.memory.own.links.items() if owner == self.name(serial))
 
     def count_writes(self) -> int:
         """How many rows were ever written to, by anybody."""

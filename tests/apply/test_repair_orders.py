@@ -14,6 +14,7 @@ from tellonce.model.partitioning import partition_of
 from tellonce.storage.database import open_database, writing
 from tellonce.storage.ledger import Ledger
 from tellonce.storage.own_schema import create_own_schema
+from tellonce.storage.stores import department_store
 from tellonce.storage.tables import own_tables
 from tellonce.testing.channel import MemoryTopics
 from tellonce.topology import View
@@ -46,7 +47,8 @@ class Desk:
     def start(self) -> None:
         """Start the applier's part anew: it knows what the database knows."""
         channel = self.topics.channel(FUND)
-        self.orders = RepairOrders(FUND, self.engine, {self.view.name: self.view}, channel, monotonic=lambda: self.now)
+        store = department_store(self.engine)
+        self.orders = RepairOrders(FUND, store, {self.view.name: self.view}, channel, monotonic=lambda: self.now)
 
     def ask(self, *numbers: int, department: str = FUND, topic: str = FUND, view: str | None = None) -> None:
         """Let the reconciler ask for records."""
