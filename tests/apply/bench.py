@@ -1,7 +1,7 @@
 """A bench for the laws of rows: one view bound to one small table, events in; rows and what is kept of them out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +31,7 @@ from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.position import Header
+from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import RowKey
 from tellonce.storage.subscriber.store import SubscriberStore
@@ -39,7 +40,7 @@ from tellonce.testing.department import MemoryStore
 from tellonce.testing.table import MemoryTable, RefusedError, Values
 from tellonce.topology import View
 
-__all__ = ["KEYS", "Bench", "MemoryBench", "Shape"]
+__all__ = ["KEYS", "Bench", "MakeBench", "MemoryBench", "Shape"]
 
 KEYS = ViewKeys(view="citizen.identity", digest=b"d" * 32, pseudonym=b"p" * 32)
 SCHEMA = ViewSchema(
@@ -100,6 +101,7 @@ class Bench(ABC):
     """A store, its table, and events to be applied."""
 
     store: SubscriberStore
+    department: DepartmentStore
     writers_never_meet = False
     """Whether a transaction that writes is the only one, so that no row is ever held by another."""
 
@@ -177,9 +179,12 @@ class Bench(ABC):
 
     def sweep(self) -> Sequence[str]:
         """Let a sweep look at every row; gives the records of which a row is news."""
-        view = View.model_construct(name=KEYS.view)
-        subscribed = SubscribedView(department="clinic", view=view, bound=self.view, store=self.store)
-        return sweep_rows(subscribed).found
+        return sweep_rows(self.subscribed()).found
+
+    def subscribed(self) -> SubscribedView:
+        """The view as the applier has it."""
+        view = View.model_construct(name=KEYS.view, buckets=1)
+        return SubscribedView(department="clinic", view=view, bound=self.view, store=self.store)
 
     def event(self, serial: int, number: str, name: str = "Wang", street: str | None = None, *former: str) -> Offered:
         """The newest state of a record."""
@@ -254,6 +259,9 @@ def trigger(old: Values | None, new: Values | None) -> Values | None:
     return new
 
 
+MakeBench = Callable[[Shape], Bench]
+
+
 class MemoryBench(Bench):
     """The store in memory."""
 
@@ -269,6 +277,7 @@ class MemoryBench(Bench):
             draw_key=lambda row: {"state": "open", **row, "pid": self._draw()},
         )
         self.store = self.memory = MemoryStore(self.view, self.table)
+        self.department = self.memory.department
 
     def _draw(self) -> int:
         number = next(self.pids)
