@@ -1,7 +1,7 @@
 """A bench for the laws of rows: one view bound to one small table, events in; rows and what is kept of them out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -31,14 +31,16 @@ from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
 from tellonce.model.digest import pseudonym_of
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.position import Header
+from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import RowKey
 from tellonce.storage.subscriber.store import SubscriberStore
 from tellonce.storage.subscriber.view import BoundView
-from tellonce.testing.department import MemoryStore, MemoryTable, RefusedError, Values
+from tellonce.testing.department import MemoryStore
+from tellonce.testing.table import MemoryTable, RefusedError, Values
 from tellonce.topology import View
 
-__all__ = ["KEYS", "Bench", "MemoryBench", "Shape"]
+__all__ = ["KEYS", "Bench", "MakeBench", "MemoryBench", "Shape"]
 
 KEYS = ViewKeys(view="citizen.identity", digest=b"d" * 32, pseudonym=b"p" * 32)
 SCHEMA = ViewSchema(
@@ -99,6 +101,7 @@ class Bench(ABC):
     """A store, its table, and events to be applied."""
 
     store: SubscriberStore
+    department: DepartmentStore
     writers_never_meet = False
     """Whether a transaction that writes is the only one, so that no row is ever held by another."""
 
@@ -176,9 +179,12 @@ class Bench(ABC):
 
     def sweep(self) -> Sequence[str]:
         """Let a sweep look at every row; gives the records of which a row is news."""
-        view = View.model_construct(name=KEYS.view)
-        subscribed = SubscribedView(department="clinic", view=view, bound=self.view, store=self.store)
-        return sweep_rows(subscribed).found
+        return sweep_rows(self.subscribed()).found
+
+    def subscribed(self) -> SubscribedView:
+        """The view as the applier has it."""
+        view = View.model_construct(name=KEYS.view, buckets=1)
+        return SubscribedView(department="clinic", view=view, bound=self.view, store=self.store)
 
     def event(self, serial: int, number: str, name: str = "Wang", street: str | None = None, *former: str) -> Offered:
         """The newest state of a record."""
@@ -253,6 +259,9 @@ def trigger(old: Values | None, new: Values | None) -> Values | None:
     return new
 
 
+MakeBench = Callable[[Shape], Bench]
+
+
 class MemoryBench(Bench):
     """The store in memory."""
 
@@ -268,6 +277,7 @@ class MemoryBench(Bench):
             draw_key=lambda row: {"state": "open", **row, "pid": self._draw()},
         )
         self.store = self.memory = MemoryStore(self.view, self.table)
+        self.department = self.memory.department
 
     def _draw(self) -> int:
         number = next(self.pids)
@@ -304,20 +314,21 @@ class MemoryBench(Bench):
 
     def entries(self) -> Mapping[str, Entry]:
         """What the ledger says."""
-        return self.memory.ledger.entries
+        return self.memory.own.entries
 
     def reason(self, serial: int) -> Reason | None:
         """Why a record is listed, if it is."""
-        listed = self.memory.ledger.listed.get(self.name(serial))
-        return None if listed is None else listed.why.reason
+        listed = self.memory.own.listed.get(self.name(serial))
+        return None if listed is None else listed.given.why.reason
 
     def due_names(self) -> set[str]:
         """The pseudonyms of records that are parked and to be tried again at once."""
-        return self.memory.ledger.due
+        now, listed = self.memory.department.now_ms, self.memory.own.listed
+        return {name for name, one in listed.items() if one.retry_at_ms is not None and one.retry_at_ms <= now}
 
     def links(self, serial: int) -> Sequence[RowKey]:
         """The rows that are a record's."""
-        return sorted(key for key, (owner, _) in self.memory.ledger.links.items() if owner == self.name(serial))
+        return sorted(key for key, (owner, _) in self.memory.own.links.items() if owner == self.name(serial))
 
     def count_writes(self) -> int:
         """How many rows were ever written to, by anybody."""

@@ -11,7 +11,7 @@ from apply.bench import WRITTEN_BORN, Bench, Shape
 from tellonce.declare import Raw
 from tellonce.model.divergence import Reason
 from tellonce.storage.database import reading, writing
-from tellonce.storage.stores import subscriber_store
+from tellonce.storage.stores import department_store, subscriber_store
 from tellonce.storage.subscriber.entries import Entry
 from tellonce.storage.subscriber.facts import RowKey
 from tellonce.storage.tables import own_tables
@@ -71,6 +71,7 @@ class SqlBench(Bench):
                 self.own.seen,
                 self.own.parked,
                 self.own.progress,
+                self.own.repair,
             ):
                 connection.execute(delete(own))
             if is_postgres:
@@ -80,6 +81,7 @@ class SqlBench(Bench):
             driver.executescript(script)
             driver.close()
         self.store = subscriber_store(engine, self.view, 1)
+        self.department = department_store(engine)
 
     def row(
         self,

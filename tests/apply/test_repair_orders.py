@@ -1,6 +1,6 @@
 """What a department has repaired for itself: asked for, ordered, kept until it comes, and never for another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,20 +14,73 @@ from tellonce.model.partitioning import partition_of
 from tellonce.storage.database import open_database, writing
 from tellonce.storage.ledger import Ledger
 from tellonce.storage.own_schema import create_own_schema
+from tellonce.storage.stores import department_store
+from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.tables import own_tables
 from tellonce.testing.channel import MemoryTopics
+from tellonce.testing.repairs import MemoryDepartment
 from tellonce.topology import View
 from tellonce.topology.topics import orders, repairs
 
 HOUR_MS = 60 * 60 * 1000
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A database with our tables, in either store."""
+class SqlBooks:
+    """What is wanted, in a database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.store: DepartmentStore = department_store(engine)
+
+    def wanted(self, view: str, pseudonyms: Sequence[str]) -> frozenset[str]:
+        """Those of these records that are wanted still."""
+        with writing(self.engine) as connection:
+            return Ledger(connection, view).wanted(pseudonyms)
+
+    def came(self, view: str, pseudonym: str) -> None:
+        """A record's event comes."""
+        with writing(self.engine) as connection:
+            Ledger(connection, view).came([pseudonym])
+
+    def age(self, milliseconds: int) -> None:
+        """Let everything wanted have been so for longer."""
+        table = own_tables(self.engine.dialect.name).repair
+        columns = {name: table.c[name] - milliseconds for name in ("wanted_at_ms", "order_at_ms")}
+        with writing(self.engine) as connection:
+            connection.execute(table.update().values(columns))
+
+
+class MemoryBooks:
+    """What is wanted, in memory."""
+
+    def __init__(self) -> None:
+        self.store = MemoryDepartment()
+
+    def wanted(self, view: str, pseudonyms: Sequence[str]) -> frozenset[str]:
+        """Those of these records that are wanted still."""
+        return frozenset(name for name in pseudonyms if (view, name) in self.store.wants)
+
+    def came(self, view: str, pseudonym: str) -> None:
+        """A record's event comes."""
+        del self.store.wants[view, pseudonym]
+
+    def age(self, milliseconds: int) -> None:
+        """Let everything wanted have been so for longer."""
+        self.store.now_ms += milliseconds
+
+
+Books = SqlBooks | MemoryBooks
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def books(request: pytest.FixtureRequest) -> Iterator[Books]:
+    """A department's own tables, in each store."""
+    if request.param == "memory":
+        yield MemoryBooks()
+        return
     engine = open_database(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_database"))
     create_own_schema(engine)
-    yield engine
+    yield SqlBooks(engine)
     engine.dispose()
 
 
@@ -35,7 +88,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 class Desk:
     """One department's requests and orders, over topics in memory."""
 
-    engine: Engine
+    books: Books
     view: View = field(default_factory=lambda: next(iter(city(partitions=2, repair_cap=3).views())))
     topics: MemoryTopics = field(default_factory=MemoryTopics)
     now: float = 0.0
@@ -46,7 +99,9 @@ class Desk:
     def start(self) -> None:
         """Start the applier's part anew: it knows what the database knows."""
         channel = self.topics.channel(FUND)
-        self.orders = RepairOrders(FUND, self.engine, {self.view.name: self.view}, channel, monotonic=lambda: self.now)
+        self.orders = RepairOrders(
+            FUND, self.books.store, {self.view.name: self.view}, channel, monotonic=lambda: self.now
+        )
 
     def ask(self, *numbers: int, department: str = FUND, topic: str = FUND, view: str | None = None) -> None:
         """Let the reconciler ask for records."""
@@ -77,15 +132,11 @@ class Desk:
 
     def wanted(self, *numbers: int) -> set[str]:
         """Those of these records that are wanted still."""
-        with writing(self.engine) as connection:
-            return set(Ledger(connection, self.view.name).wanted(list(map(pseudonym, numbers))))
+        return set(self.books.wanted(self.view.name, list(map(pseudonym, numbers))))
 
     def age(self, milliseconds: int) -> None:
         """Let everything wanted have been so for longer."""
-        table = own_tables(self.engine.dialect.name).repair
-        columns = {name: table.c[name] - milliseconds for name in ("wanted_at_ms", "order_at_ms")}
-        with writing(self.engine) as connection:
-            connection.execute(table.update().values(columns))
+        self.books.age(milliseconds)
         self.now += milliseconds / 1000
 
 
@@ -94,9 +145,9 @@ def names(*numbers: int) -> list[str]:
     return sorted(map(pseudonym, numbers))
 
 
-def test_what_the_reconciler_asks_for_is_ordered_once(engine: Engine) -> None:
+def test_what_the_reconciler_asks_for_is_ordered_once(books: Books) -> None:
     """The records are wanted until their events come, and their order is not given every turn."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1, 2)
     desk.ask(2)
 
@@ -111,9 +162,9 @@ def test_what_the_reconciler_asks_for_is_ordered_once(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "asked", [{"department": HEALTH}, {"department": HEALTH, "topic": HEALTH}, {"view": "nobody.knows"}]
 )
-def test_what_is_not_this_departments_is_not_ordered(engine: Engine, asked: dict[str, str]) -> None:
+def test_what_is_not_this_departments_is_not_ordered(books: Books, asked: dict[str, str]) -> None:
     """Another's request, wherever it stands, and one about a view that is not subscribed to."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1, **asked)
 
     desk.turn()
@@ -121,9 +172,9 @@ def test_what_is_not_this_departments_is_not_ordered(engine: Engine, asked: dict
     assert desk.ordered() == []
 
 
-def test_order_that_did_not_arrive_is_given_again(engine: Engine) -> None:
+def test_order_that_did_not_arrive_is_given_again(books: Books) -> None:
     """What was not acknowledged does not count as ordered."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1)
     desk.orders.take_requests()
     desk.topics.failures = 1
@@ -136,9 +187,9 @@ def test_order_that_did_not_arrive_is_given_again(engine: Engine) -> None:
     assert desk.ordered() == names(1)
 
 
-def test_request_is_neither_lost_nor_repeated_by_a_restart(engine: Engine) -> None:
+def test_request_is_neither_lost_nor_repeated_by_a_restart(books: Books) -> None:
     """What was heard is in the database before its place moves, and what was ordered stays so."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1)
     desk.orders.take_requests()
     desk.start()
@@ -151,9 +202,9 @@ def test_request_is_neither_lost_nor_repeated_by_a_restart(engine: Engine) -> No
     assert desk.ordered() == [*names(1), *names(2)]
 
 
-def test_no_more_is_ordered_in_a_round_than_the_cap_and_the_rest_follows(engine: Engine) -> None:
+def test_no_more_is_ordered_in_a_round_than_the_cap_and_the_rest_follows(books: Books) -> None:
     """An authority that has had enough refuses the rest, so nobody asks for more than it will give."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(*range(8))
     counts: list[int] = []
 
@@ -167,9 +218,9 @@ def test_no_more_is_ordered_in_a_round_than_the_cap_and_the_rest_follows(engine:
     assert sorted(desk.ordered()) == names(*range(8))
 
 
-def test_order_is_given_again_where_nothing_came_and_not_for_ever(engine: Engine) -> None:
+def test_order_is_given_again_where_nothing_came_and_not_for_ever(books: Books) -> None:
     """An order or its event may be lost; and a record that its authority does not know never comes."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1)
     desk.turn()
 
@@ -184,9 +235,9 @@ def test_order_is_given_again_where_nothing_came_and_not_for_ever(engine: Engine
     assert desk.wanted(1) == set()
 
 
-def test_each_process_orders_for_its_own_streams(engine: Engine) -> None:
+def test_each_process_orders_for_its_own_streams(books: Books) -> None:
     """Two appliers of one department share the work as they share the partitions."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(*range(3))
     by_partition = {n: [each for each in names(*range(3)) if partition_of(each.encode(), 2) == n] for n in (0, 1)}
 
@@ -199,21 +250,20 @@ def test_each_process_orders_for_its_own_streams(engine: Engine) -> None:
     assert sorted(desk.ordered()) == names(*range(3))
 
 
-def test_what_has_come_is_not_wanted_any_more(engine: Engine) -> None:
+def test_what_has_come_is_not_wanted_any_more(books: Books) -> None:
     """Its event ends the want, and another record's does not."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1, 2)
     desk.turn()
 
-    with writing(engine) as connection:
-        Ledger(connection, desk.view.name).came([pseudonym(1)])
+    books.came(desk.view.name, pseudonym(1))
 
     assert desk.wanted(1, 2) == {pseudonym(2)}
 
 
-def test_sweep_and_reconciler_may_want_the_same(engine: Engine) -> None:
+def test_sweep_and_reconciler_may_want_the_same(books: Books) -> None:
     """The record is ordered once."""
-    desk = Desk(engine)
+    desk = Desk(books)
     desk.ask(1)
     desk.turn()
 

@@ -21,7 +21,6 @@ from sqlalchemy import Engine, RowMapping, select, text
 from contract import forms
 from reconcile.running import run_once
 from tellonce.apply.applier import Applier
-from tellonce.apply.parked import ParkedRecord, list_parked
 from tellonce.avro.catalogue import Catalogue
 from tellonce.avro.lock import extend_lock
 from tellonce.cli.contract import load_contract
@@ -47,6 +46,7 @@ from tellonce.running import run_turns
 from tellonce.storage.capture import install
 from tellonce.storage.database import open_database, reading, writing
 from tellonce.storage.own_schema import create_own_schema
+from tellonce.storage.parked import ParkedRecord, list_parked
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology
 from tellonce.topology.topics import OPERATOR, RECONCILER, divergences, topics_of

@@ -31,8 +31,7 @@ def ask_clinic(city: City, inquiry: Inquiry) -> Answer | None:
     name = city.names.clinic
     settings, engine = city.settings(name), city.engines[name]
     (view,) = subscriber_of(settings, load_contract(settings), name, engine)
-    with reading(engine) as connection:
-        return answer_as_subscriber(connection, view, inquiry)
+    return answer_as_subscriber(view, inquiry)
 
 
 def ask_all(city: City, ask: Ask, what: Literal["buckets", "records"], *buckets: int) -> list[Answer]:

@@ -36,6 +36,7 @@ from tellonce.reconcile.policy import ReconciliationPolicy
 from tellonce.reconcile.service import Reconciler
 from tellonce.storage.database import open_database
 from tellonce.storage.own_schema import create_own_schema
+from tellonce.storage.stores import department_store
 from tellonce.topology.topics import RECONCILER, attestations, inquiries, marks, repairs
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -125,7 +126,7 @@ class Campaign:
         engine = open_database(f"sqlite:///{folder / 'fund.db'}")
         create_own_schema(engine)
         self.department = self.town.channel(FUND)
-        self.repairs = RepairOrders(FUND, engine, {VIEW: self.view}, self.department)
+        self.repairs = RepairOrders(FUND, department_store(engine), {VIEW: self.view}, self.department)
         self.department.listen(Inquiry, (RECONCILER,), "beginning")
         self.relay, self.operator = self.town.channel(AUTHORITY), self.town.channel("operator")
         self.relay.listen(Order, (FUND,), "beginning")

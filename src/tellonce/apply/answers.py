@@ -1,26 +1,27 @@
 """A department's answers to inquiries, from its ledger, each true at the position the stream has reached."""
 
 from collections import defaultdict
-
-from sqlalchemy import Connection
+from collections.abc import Mapping
 
 from tellonce.apply.subscription import SubscribedView
 from tellonce.control.messages import MOST_ANSWERED, Answer, BucketSum, Inquiry, PageEntry
 from tellonce.model.digest import MODULUS, bucket_of, from_hex, to_hex
-from tellonce.storage.database import clock_ms
-from tellonce.storage.ledger import Ledger
+from tellonce.model.divergence import Reason
+from tellonce.storage.subscriber.store import LedgerLook
 
 __all__ = ["answer_inquiry"]
 
 _CHUNK = 1_000
 
 
-def answer_inquiry(connection: Connection, subscribed: SubscribedView, inquiry: Inquiry) -> Answer | None:
+def answer_inquiry(subscribed: SubscribedView, inquiry: Inquiry) -> Answer | None:
     """Gives the department's answer, read in one state of the database; nothing if it never read the stream."""
-    stream = Ledger(connection, subscribed.name).stream(inquiry.partition)
-    if stream is None:
-        return None
-    sums, entries, next_after = _collect(connection, subscribed, inquiry)
+    with subscribed.store.ledger() as ledger:
+        stream = ledger.stream(inquiry.partition)
+        if stream is None:
+            return None
+        sums, entries, next_after = _collect(ledger, subscribed, inquiry)
+        now_ms = ledger.clock_ms()
     return Answer(
         inquiry_id=inquiry.inquiry_id,
         department=subscribed.department,
@@ -31,16 +32,15 @@ def answer_inquiry(connection: Connection, subscribed: SubscribedView, inquiry: 
         buckets=tuple(BucketSum(bucket=b, sum=to_hex(s), count=n) for b, (s, n) in sorted(sums.items())),
         records=tuple(entries),
         next_after=next_after,
-        at_ms=clock_ms(connection),
+        at_ms=now_ms,
     )
 
 
 def _collect(
-    connection: Connection, subscribed: SubscribedView, inquiry: Inquiry
+    ledger: LedgerLook, subscribed: SubscribedView, inquiry: Inquiry
 ) -> tuple[dict[int, tuple[int, int]], list[PageEntry], str]:
-    ledger = Ledger(connection, subscribed.name)
     wanted = set(inquiry.buckets)
-    reasons = ledger.parked_reasons() if inquiry.ask == "records" else {}
+    reasons: Mapping[str, Reason] = ledger.parked_reasons() if inquiry.ask == "records" else {}
     sums: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     entries: list[PageEntry] = []
     after = inquiry.after

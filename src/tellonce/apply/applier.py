@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from sqlalchemy import Engine
 
 from tellonce.apply.answers import answer_inquiry
-from tellonce.apply.parked import due
 from tellonce.apply.repair_orders import RepairOrders
-from tellonce.apply.streams import StreamApplier, load_stream, stop_stream
+from tellonce.apply.streams import StreamApplier
 from tellonce.apply.subscription import SubscribedView
 from tellonce.apply.sweep import sweep_rows, sweep_stream
 from tellonce.apply.transaction import Applied, PositionMovedError, attest_anew, retry_parked
@@ -20,8 +18,7 @@ from tellonce.control.channel import Channel
 from tellonce.control.messages import Attestation, Inquiry
 from tellonce.kafka.group import GroupReader, ReadMessage, Start
 from tellonce.observability.messages import message_by_itself
-from tellonce.storage.database import reading
-from tellonce.storage.ledger import Ledger
+from tellonce.storage.subscriber.department import DepartmentStore, StreamId
 from tellonce.storage.subscriber.entries import StreamRow
 from tellonce.topology.topics import RECONCILER
 
@@ -33,8 +30,6 @@ _RETRY_SECONDS = 1.0
 _CHUNK_SECONDS = 0.2
 _BEAT_SECONDS = 300.0
 """What a stream holds is attested anew so often, so that an attestation that is withheld is missed."""
-
-StreamId = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +46,7 @@ class Applier:
     def __init__(  # noqa: PLR0913 - each is a part of the world that it works with
         self,
         settings: ApplierSettings,
-        engine: Engine,
+        store: DepartmentStore,
         views: Sequence[SubscribedView],
         catalogue: Catalogue,
         make_reader: Callable[["Applier"], GroupReader],
@@ -62,14 +57,13 @@ class Applier:
     ) -> None:
         """`make_reader` gives the reader, with this applier's `start_of`, `forget` and `stop_reading` as callbacks."""
         self._settings = settings
-        self._engine = engine
         self._views = {view.view.topic: view for view in views}
         self._by_name = {view.name: view for view in views}
         self._catalogue = catalogue
         self._channel = channel
         channel.listen(Inquiry, (RECONCILER,), "now")
         self._repairs = RepairOrders(
-            settings.department, engine, {view.name: view.view for view in views}, channel, monotonic=monotonic
+            settings.department, store, {view.name: view.view for view in views}, channel, monotonic=monotonic
         )
         self._on_applied = on_applied
         self._monotonic = monotonic
@@ -87,11 +81,11 @@ class Applier:
     def start_of(self, partition: StreamId) -> Start:
         """Gives where the database says that a partition is to be read from, and repeats its newest attestation."""
         topic, number = partition
-        row = load_stream(self._engine, self._views[topic].name, number)
+        row = self._views[topic].store.stream(number)
         self._streams[partition] = StreamApplier(self._views[topic], self._catalogue, row)
         self._repeat(row)
         if row.stopped is not None:
-            stop_stream(self._engine, row.view, number, None)
+            self._views[topic].store.stop(number, None)
         return row.position.offset, row.position.leader_epoch
 
     def forget(self, partition: StreamId) -> None:
@@ -101,7 +95,7 @@ class Applier:
     def stop_reading(self, partition: StreamId, sentence: str) -> None:
         """Stops one stream, whose log no longer holds the place that the database has reached."""
         topic, number = partition
-        stop_stream(self._engine, self._views[topic].name, number, sentence)
+        self._views[topic].store.stop(number, sentence)
         self._streams.pop(partition, None)
         self._log.error("stream_stopped", view=self._views[topic].name, partition=number, why=sentence)
 
@@ -114,7 +108,7 @@ class Applier:
         if self._is_paused:
             # What was said before the trouble may never have arrived, and a quiet stream says nothing new.
             for topic, number in self._streams:
-                self._repeat(load_stream(self._engine, self._views[topic].name, number))
+                self._repeat(self._views[topic].store.stream(number))
             self._repairs.listen()
         self._take(self._reader.poll())
         did = self._apply()
@@ -215,8 +209,8 @@ class Applier:
             view = self._by_name.get(inquiry.view)
             if view is None or self._settings.department not in inquiry.departments:
                 continue
-            with message_by_itself("Inquiry", inquiry=inquiry.inquiry_id), reading(self._engine) as connection:
-                answer = answer_inquiry(connection, view, inquiry)
+            with message_by_itself("Inquiry", inquiry=inquiry.inquiry_id):
+                answer = answer_inquiry(view, inquiry)
                 if answer is not None:
                     self._channel.say(answer)
         return bool(inquiries)
@@ -229,9 +223,8 @@ class Applier:
         did = False
         self._has_nothing_due = True
         for view in self._by_name.values():
-            with reading(self._engine) as connection:
-                is_complete = Ledger(connection, view.name).is_complete(view.view.partitions)
-                waiting = due(connection, view.name, is_complete=is_complete)
+            with view.store.ledger() as ledger:
+                waiting = ledger.due(view.view.partitions)
             mine = {number: some for number, some in waiting.items() if (view.view.topic, number) in self._streams}
             if not mine:
                 continue

@@ -8,26 +8,13 @@ from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.change import ChangeEvent, Operation
 from tellonce.model.errors import PoisonMessageError
-from tellonce.model.position import Header, PositionTracker
+from tellonce.model.incoming import Incoming
+from tellonce.model.position import PositionTracker
 from tellonce.model.seal import MARKER_PREFIX, StreamSeal
 
-__all__ = ["Batch", "Incoming", "decode_incoming", "read_batch"]
+__all__ = ["Batch", "decode_incoming", "read_batch"]
 
 _MARKER = MARKER_PREFIX.encode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """The newest event of one record, still as bytes."""
-
-    pseudonym: str
-    header: Header
-    payload: bytes
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        """Epoch, version and sequence: the newest of two events of one record is the one with the greater order."""
-        return self.header.epoch, self.header.version, self.header.sequence
 
 
 @dataclass(slots=True, kw_only=True)

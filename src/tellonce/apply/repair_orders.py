@@ -8,15 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Engine
 
-from tellonce.apply.repairs import due_repairs, postpone_repairs, want_repairs
 from tellonce.control.channel import Channel, Heard
 from tellonce.control.messages import MAX_PAGE_RECORDS, Order, RepairRequest
 from tellonce.model.rounds import Rounds
 from tellonce.observability.messages import message_by_itself
-from tellonce.storage.database import reading, writing
-from tellonce.storage.progress import load_places, save_place
+from tellonce.storage.subscriber.department import DepartmentStore, StreamId
 from tellonce.topology import View
 from tellonce.topology.topics import RECONCILER
 
@@ -37,7 +34,7 @@ class RepairOrders:
     def __init__(
         self,
         department: str,
-        engine: Engine,
+        store: DepartmentStore,
         views: Mapping[str, View],
         channel: Channel,
         *,
@@ -45,7 +42,7 @@ class RepairOrders:
     ) -> None:
         """`views` are the department's, by name."""
         self._department = department
-        self._engine = engine
+        self._store = store
         self._views = views
         self._channel = channel
         self._monotonic = monotonic
@@ -55,8 +52,7 @@ class RepairOrders:
 
     def listen(self) -> None:
         """Listens from where the database says: at the start, and after trouble, when what was heard may be undone."""
-        with reading(self._engine) as connection:
-            self._heard = load_places(connection, _TASK)
+        self._heard = dict(self._store.places(_TASK))
         self._channel.listen(RepairRequest, (RECONCILER,), self._heard)
 
     def take_requests(self) -> bool:
@@ -69,9 +65,7 @@ class RepairOrders:
         moved = {place: offset for place, offset in places.items() if self._heard.get(place, 0) < offset}
         if moved:
             # What failed, or was no request, is not read again either.
-            with writing(self._engine) as connection:
-                for place, offset in moved.items():
-                    save_place(connection, _TASK, place, offset)
+            self._store.save_places(_TASK, moved)
             self._heard |= moved
         return bool(given)
 
@@ -91,11 +85,10 @@ class RepairOrders:
 
     def want(self, view: View, pseudonyms: Sequence[str]) -> None:
         """Keeps that these records are to be published again for this department."""
-        with writing(self._engine) as connection:
-            want_repairs(connection, view.name, view.partitions, pseudonyms)
+        self._store.want(view.name, view.partitions, pseudonyms)
         self._looks_at = float("-inf")
 
-    def give(self, streams: Collection[tuple[str, int]]) -> None:
+    def give(self, streams: Collection[StreamId]) -> None:
         """Orders what is due of these streams, by view and partition, up to the subscription's cap.
 
         What was ordered counts as such only when the order has arrived.
@@ -105,8 +98,7 @@ class RepairOrders:
         """
         if not streams or self._monotonic() < self._looks_at:
             return
-        with writing(self._engine) as connection:
-            due = due_repairs(connection, streams, MAX_PAGE_RECORDS)
+        due = self._store.due(streams, MAX_PAGE_RECORDS)
         self._looks_at = self._monotonic() + (_LOOK_SOON_SECONDS if due else _LOOK_SECONDS)
         orders = [order for stream, pseudonyms in due.items() if (order := self._order(*stream, pseudonyms))]
         for order in orders:
@@ -114,9 +106,7 @@ class RepairOrders:
         self._channel.flush()
         if not orders:
             return
-        with writing(self._engine) as connection:
-            for order in orders:
-                postpone_repairs(connection, order.view, order.pseudonyms)
+        self._store.postpone([(order.view, order.pseudonyms) for order in orders])
         _log.info("repairs_ordered", department=self._department, records=sum(len(one.pseudonyms) for one in orders))
 
     def _order(self, view: str, partition: int, pseudonyms: Sequence[str]) -> Order | None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from sqlalchemy import Engine
 
 from tellonce.apply.incoming import read_batch
 from tellonce.apply.subscription import SubscribedView
@@ -12,31 +11,14 @@ from tellonce.apply.transaction import Applied, apply_batch
 from tellonce.avro.catalogue import Catalogue
 from tellonce.kafka.group import ReadMessage
 from tellonce.model.position import Position, PositionTracker
-from tellonce.storage.database import writing
-from tellonce.storage.ledger import Ledger
 from tellonce.storage.subscriber.entries import StreamRow
 
-__all__ = ["StreamApplier", "load_stream", "stop_stream"]
+__all__ = ["StreamApplier"]
 
 _log = structlog.get_logger()
 
 _MOST_MESSAGES = 5_000
 _FLAGGED = b" 1"
-
-
-def load_stream(engine: Engine, view: str, partition: int) -> StreamRow:
-    """Gives a stream's row as the database has it, made if it was never read."""
-    with writing(engine) as connection:
-        return Ledger(connection, view).lock_or_create_stream(partition)
-
-
-def stop_stream(engine: Engine, view: str, partition: int, sentence: str | None) -> None:
-    """Keeps the sentence that says why a stream is stopped, or takes it away."""
-    with writing(engine) as connection:
-        ledger = Ledger(connection, view)
-        stream = ledger.lock_or_create_stream(partition)
-        stream.stopped = sentence
-        ledger.save_stream(stream)
 
 
 class StreamApplier:

@@ -12,7 +12,6 @@ from tellonce.apply.transaction import attest_stream
 from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
-from tellonce.storage.progress import unlinked_task
 from tellonce.storage.subscriber.entries import Entry
 from tellonce.storage.subscriber.facts import Found, Held
 from tellonce.storage.subscriber.view import BoundView
@@ -105,7 +104,7 @@ def sweep_rows(subscribed: SubscribedView) -> SweptRows:
         transaction.save_cursor(f"{task}:missed", str(so_far + missed), finished=finished)
         transaction.save_cursor(task, "" if finished else chunk[-1].row.key, finished=finished)
         if finished:
-            transaction.save_cursor(unlinked_task(subscribed.name), str(so_far + missed), finished=True)
+            transaction.save_unlinked_rows(so_far + missed)
     return SweptRows(read=len(chunk), unlinked=missed, found=sorted(found), finished=finished)
 
 

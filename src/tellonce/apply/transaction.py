@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tellonce.apply.attest import attest
 from tellonce.apply.batch import Offered, carry_out
-from tellonce.apply.incoming import Batch, Incoming, decode_incoming
+from tellonce.apply.incoming import Batch, decode_incoming
 from tellonce.apply.subscription import SubscribedView
 from tellonce.avro import UnknownSchemaError
 from tellonce.avro.catalogue import Catalogue
@@ -13,6 +13,7 @@ from tellonce.control.messages import Attestation
 from tellonce.model.change import ChangeEvent, Origin
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import PoisonMessageError, TellonceError
+from tellonce.model.incoming import Incoming
 from tellonce.model.position import Position
 from tellonce.storage.subscriber.decisions import Why
 from tellonce.storage.subscriber.entries import Entry, StreamRow

@@ -234,8 +234,8 @@ def parked_list(
     as_json: AsJson = False,
 ) -> None:
     """List the parked records of this department's database, oldest first, by pseudonym."""
-    from tellonce.apply.parked import list_parked
     from tellonce.storage.database import reading
+    from tellonce.storage.parked import list_parked
 
     with ExitStack() as stack, reading(_engine(settings_from(env_file), stack)) as connection:
         rows = [asdict(record) for record in list_parked(connection, view)]
@@ -257,8 +257,8 @@ def parked_release(
     env_file: EnvFile = None,
 ) -> None:
     """Have parked records tried again at once, for example after a column was widened."""
-    from tellonce.apply.parked import release
     from tellonce.storage.database import writing
+    from tellonce.storage.parked import release
 
     if not pseudonyms and not everything:
         msg = "expected pseudonyms, or --all for all parked records of the view, found neither"
@@ -270,8 +270,8 @@ def parked_release(
 @parked_app.command("discard")
 def parked_discard(view: View, pseudonyms: Pseudonyms = None, yes: Yes = False, env_file: EnvFile = None) -> None:
     """Give parked records up: they stay divergent until a newer event or a repair arrives."""
-    from tellonce.apply.parked import discard
     from tellonce.storage.database import writing
+    from tellonce.storage.parked import discard
 
     if not pseudonyms:
         msg = "expected the pseudonyms of the records to discard, found none; `tellonce parked list` shows them"

@@ -47,6 +47,7 @@ from tellonce.reconcile.service import Reconciler
 from tellonce.storage.database import open_database
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
+from tellonce.storage.stores import department_store
 from tellonce.topology import Topology, load_topology
 from tellonce.topology.topics import (
     OPERATOR,
@@ -252,7 +253,7 @@ def open_applier(settings: Settings, department: str, stack: ExitStack) -> tuple
     monitor.refused = lambda: channel.refused
     applier = watch.applier = Applier(
         ApplierSettings(department=department, sweep_interval_seconds=settings.sweep_interval_seconds),
-        engine,
+        department_store(engine),
         views,
         contract.catalogue,
         make_reader,

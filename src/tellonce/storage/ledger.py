@@ -5,12 +5,13 @@ The stream's sum and counts move with the entries, in the same transaction, unde
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, Table, delete, or_, select, update
+from sqlalchemy import Connection, Row, Table, delete, func, or_, select, update
 
 from tellonce.model.digest import from_hex, to_hex
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.errors import InvariantError
-from tellonce.model.position import Position, parse_ranges, render_ranges
+from tellonce.model.incoming import Incoming
+from tellonce.model.position import Header, Position, parse_ranges, render_ranges
 from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import among, by_name, insert_if_absent, select_by_keys, upsert
 from tellonce.storage.subscriber.entries import COUNTED, OUTCOMES, Entry, StreamRow
@@ -20,8 +21,6 @@ from tellonce.storage.tables import own_tables
 
 __all__ = ["Ledger"]
 
-_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 1_000, 60_000
-
 
 class Ledger:
     """The ledger of one view in one database, used inside a transaction of the caller's."""
@@ -30,6 +29,10 @@ class Ledger:
         self._connection = connection
         self._view = view
         self._own = own_tables(connection.dialect.name)
+
+    def clock_ms(self) -> int:
+        """Gives the database's time in epoch milliseconds."""
+        return clock_ms(self._connection)
 
     def stream(self, partition: int, *, lock: bool = False) -> StreamRow | None:
         """Gives a stream's row, with `lock` locked until the transaction ends; nothing if it was never read."""
@@ -109,6 +112,28 @@ class Ledger:
         table = self._own.parked
         rows = self._connection.execute(select(table.c.pseudonym, table.c.reason).where(table.c.view == self._view))
         return {str(pseudonym): Reason.of(reason) for pseudonym, reason in rows}
+
+    def due(self, partitions: int, *, limit: int = 500) -> dict[int, list[Incoming]]:
+        """Gives the events, by partition, of parked records that are to be tried now.
+
+        Those that waited for the end of the epoch's snapshot are due as soon as all `partitions` have passed it.
+        """
+        table = self._own.parked
+        when = table.c.retry_at_ms <= clock_ms(self._connection)
+        if self.is_complete(partitions):
+            when = or_(when, table.c.reason == Reason.AWAITING_SNAPSHOT)
+        # Whoever has waited longest comes first, so that nobody starves behind many that fail again and again.
+        since = func.coalesce(table.c.retry_at_ms, table.c.parked_at_ms)
+        statement = (
+            select(table).where(table.c.view == self._view, when).order_by(since, table.c.pseudonym).limit(limit)
+        )
+        rows = self._connection.execute(statement)
+        found: dict[int, list[Incoming]] = {}
+        for row in rows:
+            header = Header(epoch=row.epoch, sequence=row.sequence, version=row.version, settled=0, flagged=False)
+            incoming = Incoming(pseudonym=row.pseudonym, header=header, payload=bytes(row.payload))
+            found.setdefault(int(row.partition), []).append(incoming)
+        return found
 
     def save_entries(self, entries: Sequence[Entry]) -> None:
         """Writes entries; an entry that is newer in the database stays."""
@@ -283,7 +308,7 @@ class Ledger:
                 continue
             entry, listed = record.entry, record.listed
             version, tried, since = before.get(name, (entry.version, 0, now))
-            wait = min(_FIRST_WAIT_MS << min(tried, 10), _LONGEST_WAIT_MS)
+            wait_ms = listed.wait_ms(tried)
             rows.append(
                 {
                     "view": self._view,
@@ -297,7 +322,7 @@ class Ledger:
                     "payload": listed.payload,
                     "attempts": tried + 1,
                     "parked_at_ms": since if version == entry.version else now,
-                    "retry_at_ms": now + wait if listed.is_retried else None,
+                    "retry_at_ms": None if wait_ms is None else now + wait_ms,
                 }
             )
         upsert(self._connection, table, rows)

@@ -6,7 +6,7 @@ from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import upsert
 from tellonce.storage.tables import own_tables
 
-__all__ = ["load_cursor", "load_places", "save_cursor", "save_place", "unlinked_task"]
+__all__ = ["load_cursor", "load_places", "save_cursor", "save_place"]
 
 
 def load_cursor(connection: Connection, task: str) -> str | None:
@@ -46,8 +46,3 @@ def load_places(connection: Connection, task: str) -> dict[tuple[str, int], int]
 def save_place(connection: Connection, task: str, place: tuple[str, int], offset: int) -> None:
     """Keeps the offset of the next message of a partition, in the transaction that dealt with the one before."""
     save_cursor(connection, f"{task}:{place[0]}/{place[1]}", str(offset))
-
-
-def unlinked_task(view: str) -> str:
-    """Gives the name under which the number of a view's rows that belong to no record is kept."""
-    return f"unlinked:{view}"

@@ -7,14 +7,16 @@ from tellonce.storage.postgres import inspection as postgres
 from tellonce.storage.postgres.catalogue import stamp_of
 from tellonce.storage.postgres.rows import PostgresRows, PostgresTable
 from tellonce.storage.sql.bound import BoundTable
+from tellonce.storage.sql.department import SqlDepartment
 from tellonce.storage.sql.subscriber import SqlStore
 from tellonce.storage.sqlite import inspection as sqlite
 from tellonce.storage.sqlite.rows import SqliteRows, SqliteTable
+from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.subscriber.store import SubscriberStore
 from tellonce.storage.subscriber.table import Judgement
 from tellonce.storage.subscriber.view import BoundView
 
-__all__ = ["judge_table", "subscriber_store"]
+__all__ = ["department_store", "judge_table", "subscriber_store"]
 
 
 def judge_table(engine: Engine, view: BoundView) -> Judgement:
@@ -30,6 +32,11 @@ def judge_table(engine: Engine, view: BoundView) -> Judgement:
 def subscriber_store(engine: Engine, view: BoundView, partitions: int) -> SubscriberStore:
     """Gives the store of a view in a department's database, whose table was judged to fit."""
     return SqlStore(engine, view.name, partitions, _bound_table(engine, view))
+
+
+def department_store(engine: Engine) -> DepartmentStore:
+    """Gives what a department's database keeps beside its views."""
+    return SqlDepartment(engine)
 
 
 def _bound_table(engine: Engine, view: BoundView) -> BoundTable[PostgresTable] | BoundTable[SqliteTable]:

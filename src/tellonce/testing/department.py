@@ -1,71 +1,38 @@
-"""A department's table in memory, and a `SubscriberStore` over it: the same laws as on a database, and no disk.
+"""A `SubscriberStore` over a table in memory: the same laws as on a database, and no disk.
 
 Departments test their bindings with it, and tests of deciding play hundreds of schedules a second.
 """
 
 import copy
 import json
-from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tellonce.declare.codec import Raw
 from tellonce.model.divergence import Reason
-from tellonce.storage.progress import unlinked_task
+from tellonce.model.incoming import Incoming
+from tellonce.model.position import Header
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
 from tellonce.storage.subscriber.store import Accept, Listed, Record, Written
 from tellonce.storage.subscriber.view import BoundView
+from tellonce.testing.repairs import MemoryDepartment
+from tellonce.testing.table import MemoryTable, RefusedError, Values
 
-__all__ = ["MemoryStore", "MemoryTable", "RefusedError"]
-
-Values = Mapping[str, Raw]
-
-
-class RefusedError(Exception):
-    """What a trigger of a `MemoryTable` raises to refuse a row."""
+__all__ = ["MemoryStore"]
 
 
-@dataclass
-class MemoryTable:
-    """A table as a department made it: its key, what must be unique, and what its triggers do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listed:
+    """A parked record with how often it was tried, since when, and when it is tried again."""
 
-    A trigger is given the old row (None at an insert) and the new one (None at a delete) and gives what is to be; the
-    write is swallowed where it gives None for a row, or a row at a delete. It may raise `RefusedError`.
-    What must be unique is checked when a batch has been written. `locked` are keys that another transaction holds.
-    """
-
-    key: Sequence[str]
-    unique: Sequence[Sequence[str]] = ()
-    is_open: Callable[[Values], bool] = lambda _row: True
-    trigger: Callable[[Values | None, Values | None], Values | None] = lambda _old, new: new
-    draw_key: Callable[[Values], Values] = lambda row: row
-    locked: set[RowKey] = field(default_factory=set[RowKey])
-    rows: list[dict[str, Raw]] = field(default_factory=list[dict[str, Raw]])
-    writes: int = 0
-    """How many rows were written to by the service."""
-
-    def key_of(self, row: Values) -> RowKey:
-        """Gives a row's key."""
-        return json.dumps([row.get(name) for name in self.key], ensure_ascii=False, default=str)
-
-    def at(self, key: RowKey) -> dict[str, Raw] | None:
-        """Gives the row with a key, if it is there."""
-        return next((row for row in self.rows if self.key_of(row) == key), None)
-
-    def doubled(self) -> set[int]:
-        """Gives the numbers of the rows that hold what must be unique and another row holds, too."""
-        found: set[int] = set()
-        for columns in (self.key, *self.unique):
-            places: dict[tuple[Raw, ...], list[int]] = defaultdict(list)
-            for number, row in enumerate(self.rows):
-                values = tuple(row.get(name) for name in columns)
-                if None not in values:
-                    places[values].append(number)
-            found |= {number for numbers in places.values() if len(numbers) > 1 for number in numbers}
-        return found
+    given: Listed
+    tried: int
+    version: int
+    since_ms: int
+    retry_at_ms: int | None
 
 
 @dataclass
@@ -77,38 +44,61 @@ class _Ledger:
     others: dict[str, str] = field(default_factory=dict[str, str])
     claims: dict[str, dict[str, Rank]] = field(default_factory=dict[str, dict[str, Rank]])
     links: dict[RowKey, tuple[str, Link]] = field(default_factory=dict[RowKey, tuple[str, Link]])
-    listed: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    listed: dict[str, _Listed] = field(default_factory=dict[str, _Listed])
     seen: dict[tuple[RowKey, str], tuple[int, int]] = field(default_factory=dict[tuple[RowKey, str], tuple[int, int]])
     cursors: dict[str, str] = field(default_factory=dict[str, str])
-    due: set[str] = field(default_factory=set[str])
-    wanted: set[str] = field(default_factory=set[str])
+    unlinked_rows: int = 0
 
 
 class MemoryStore:
     """A `SubscriberStore` over a table in memory."""
 
-    def __init__(self, view: BoundView, table: MemoryTable, *, is_complete: bool = True) -> None:
+    def __init__(
+        self,
+        view: BoundView,
+        table: MemoryTable,
+        department: MemoryDepartment | None = None,
+        *,
+        is_complete: bool = True,
+    ) -> None:
+        """`department` is whose view it is, where something is to be wanted again."""
         self.view = view
+        self.department = department or MemoryDepartment()
         self.table = table
-        self.ledger = _Ledger()
+        self.own = _Ledger()
+        """Our own tables."""
         self.is_complete = is_complete
         """Whether the epoch's snapshot was read to its end."""
-        self.now_ms = 1
 
     @contextmanager
     def transaction(self) -> Generator["_Transaction"]:
         """Begins a transaction; where its block raises, nothing of it is left."""
-        before = copy.deepcopy(self.ledger), copy.deepcopy(self.table.rows)
+        before = copy.deepcopy(self.own), copy.deepcopy(self.table.rows), dict(self.department.wants)
         try:
             yield _Transaction(self)
         except BaseException:
-            self.ledger, self.table.rows = before
+            self.own, self.table.rows, self.department.wants = before
             raise
 
     @contextmanager
     def look(self) -> Generator["_Look"]:
         """Looks at the present state."""
         yield _Look(self)
+
+    @contextmanager
+    def ledger(self) -> Generator["_LedgerLook"]:
+        """Looks at the present state of our own tables."""
+        yield _LedgerLook(self)
+
+    def stream(self, partition: int) -> StreamRow:
+        """Gives a stream's row, made if it was never read."""
+        with self.transaction() as transaction:
+            return copy.deepcopy(transaction.lock_stream(partition))
+
+    def stop(self, partition: int, sentence: str | None) -> None:
+        """Keeps the sentence that says why a stream is stopped, or takes it away."""
+        with self.transaction() as transaction:
+            transaction.lock_stream(partition).stopped = sentence
 
     def row_of(self, values: Values) -> Row:
         """Gives a row of the table as facts have it."""
@@ -124,12 +114,12 @@ class MemoryStore:
 class _Transaction:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._view, self._table, self._ledger = store.view, store.table, store.ledger
+        self._view, self._table, self._ledger = store.view, store.table, store.own
         self._around: list[Row] = []
         """The rows that hold a number of a record asked about."""
 
     def clock_ms(self) -> int:
-        return self._store.now_ms
+        return self._store.department.now_ms
 
     def lock_stream(self, partition: int) -> StreamRow:
         return self._ledger.streams.setdefault(partition, StreamRow.never_read(self._view.name, partition))
@@ -141,13 +131,18 @@ class _Transaction:
         return {name: self._ledger.entries[name] for name in pseudonyms if name in self._ledger.entries}
 
     def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
-        return frozenset(pseudonyms) & self._ledger.wanted
+        wants = self._store.department.wants
+        return frozenset(name for name in pseudonyms if (self._view.name, name) in wants)
 
     def came(self, pseudonyms: Collection[str]) -> None:
-        self._ledger.wanted -= set(pseudonyms)
+        for name in pseudonyms:
+            self._store.department.wants.pop((self._view.name, name), None)
 
     def unlinked_rows(self) -> int:
-        return int(self._ledger.cursors.get(unlinked_task(self._view.name), 0))
+        return self._ledger.unlinked_rows
+
+    def save_unlinked_rows(self, count: int) -> None:
+        self._ledger.unlinked_rows = count
 
     def claim(self, asked: Sequence[Asked]) -> None:
         for one in asked:
@@ -174,7 +169,7 @@ class _Transaction:
             links=links,
             candidates=candidates,
             claims=frozenset(self._ledger.claims.get(name, ())),
-            is_wanted=name in self._ledger.wanted,
+            is_wanted=bool(self.wanted([name])),
             is_locked=bool(set(keys) & self._table.locked),
             is_complete=self._store.is_complete,
         )
@@ -288,11 +283,12 @@ class _Transaction:
                 return list(rows)
 
     def hasten(self, pseudonyms: Collection[str]) -> None:
-        self._ledger.due |= set(pseudonyms) & self._ledger.listed.keys()
+        for name in self._ledger.listed.keys() & set(pseudonyms):
+            self._ledger.listed[name] = replace(self._ledger.listed[name], retry_at_ms=self.clock_ms())
 
     def hasten_blocked(self) -> None:
         blocked = {Reason.COLLISION, Reason.LOCKED}
-        self._ledger.due |= {name for name, listed in self._ledger.listed.items() if listed.why.reason in blocked}
+        self.hasten([name for name, listed in self._ledger.listed.items() if listed.given.why.reason in blocked])
 
     def save_entries(self, entries: Sequence[Entry]) -> None:
         self._ledger.entries |= {entry.pseudonym: entry for entry in entries}
@@ -316,16 +312,27 @@ class _Transaction:
             if record.links is not None:
                 kept = {key: pair for key, pair in self._ledger.links.items() if pair[0] != name}
                 self._ledger.links = kept | {link.key: (name, replace(link, row=None)) for link in record.links}
-            self._ledger.listed.pop(name, None)
-            self._ledger.due.discard(name)
+            before = self._ledger.listed.pop(name, None)
             if record.listed is not None:
-                self._ledger.listed[name] = record.listed
+                self._ledger.listed[name] = self._list(record.entry, record.listed, before)
+
+    def _list(self, entry: Entry, given: Listed, before: _Listed | None) -> _Listed:
+        now = self.clock_ms()
+        tried = before.tried if before else 0
+        wait_ms = given.wait_ms(tried)
+        return _Listed(
+            given=given,
+            tried=tried + 1,
+            version=entry.version,
+            since_ms=before.since_ms if before and before.version == entry.version else now,
+            retry_at_ms=None if wait_ms is None else now + wait_ms,
+        )
 
 
 class _Look:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._ledger = store.ledger
+        self._ledger = store.own
 
     def cursor(self, task: str) -> str:
         return self._ledger.cursors.get(task, "")
@@ -346,4 +353,37 @@ class _Look:
             owner = self._ledger.links.get(row.key, (None, None))[0]
             claimants = [self._ledger.entries[name] for name in sorted(names) if name in self._ledger.entries]
             found.append(Found(row=row, owner=owner, claimants=claimants))
+        return found
+
+
+class _LedgerLook:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._ledger = store.own
+
+    def clock_ms(self) -> int:
+        return self._store.department.now_ms
+
+    def stream(self, partition: int) -> StreamRow | None:
+        return copy.deepcopy(self._ledger.streams.get(partition))
+
+    def entries_after(self, partition: int, after: str, limit: int) -> Sequence[Entry]:
+        entries = sorted(self._ledger.entries.items())
+        return [entry for name, entry in entries if name > after and entry.partition == partition][:limit]
+
+    def parked_reasons(self) -> Mapping[str, Reason]:
+        return {name: listed.given.why.reason for name, listed in self._ledger.listed.items()}
+
+    def due(self, partitions: int, *, limit: int = 500) -> Mapping[int, Sequence[Incoming]]:
+        del partitions
+        waiting: list[tuple[int, str]] = []
+        for name, one in self._ledger.listed.items():
+            is_freed = self._store.is_complete and one.given.why.reason is Reason.AWAITING_SNAPSHOT
+            if is_freed or (one.retry_at_ms is not None and one.retry_at_ms <= self.clock_ms()):
+                waiting.append((one.since_ms if one.retry_at_ms is None else one.retry_at_ms, name))
+        found: dict[int, list[Incoming]] = {}
+        for _, name in sorted(waiting)[:limit]:
+            entry, payload = self._ledger.entries[name], self._ledger.listed[name].given.payload
+            header = Header(epoch=entry.epoch, sequence=entry.sequence, version=entry.version, settled=0, flagged=False)
+            found.setdefault(entry.partition, []).append(Incoming(pseudonym=name, header=header, payload=payload))
         return found

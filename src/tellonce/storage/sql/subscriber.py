@@ -12,14 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from tellonce.model.errors import RetryableError
 from tellonce.storage.database import clock_ms, reading, sqlstate_of, writing
 from tellonce.storage.ledger import Ledger
-from tellonce.storage.progress import load_cursor, save_cursor, unlinked_task
+from tellonce.storage.progress import load_cursor, save_cursor
 from tellonce.storage.sql.bound import BoundTable
 from tellonce.storage.sql.guard import guarded_write
 from tellonce.storage.sql.rows import TableRows
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
-from tellonce.storage.subscriber.store import Accept, Look, Record, Transaction, Written
+from tellonce.storage.subscriber.store import Accept, LedgerLook, Look, Record, Transaction, Written
 
 __all__ = ["SqlStore"]
 
@@ -58,6 +58,37 @@ class SqlStore:
         """
         with self._looked_at_anew(), reading(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
             yield _SqlLook(connection, Ledger(connection, self._view), self._table.rows(connection))
+
+    @contextmanager
+    def ledger(self) -> Generator[LedgerLook]:
+        """Looks at one unchanging state of our own tables.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        with reading(self._engine) as connection:
+            yield Ledger(connection, self._view)
+
+    def stream(self, partition: int) -> StreamRow:
+        """Gives a stream's row when whoever is at it has finished, made if it was never read.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        with writing(self._engine) as connection:
+            return Ledger(connection, self._view).lock_or_create_stream(partition)
+
+    def stop(self, partition: int, sentence: str | None) -> None:
+        """Keeps the sentence that says why a stream is stopped, or takes it away.
+
+        Raises:
+            RetryableError: the database is away.
+        """
+        with writing(self._engine) as connection:
+            ledger = Ledger(connection, self._view)
+            stream = ledger.lock_or_create_stream(partition)
+            stream.stopped = sentence
+            ledger.save_stream(stream)
 
     @contextmanager
     def _looked_at_anew(self) -> Generator[None]:
@@ -137,7 +168,10 @@ class _SqlTransaction:
         self._ledger.came(pseudonyms)
 
     def unlinked_rows(self) -> int:
-        return int(load_cursor(self._connection, unlinked_task(self._ledger.view)) or 0)
+        return int(load_cursor(self._connection, f"unlinked:{self._ledger.view}") or 0)
+
+    def save_unlinked_rows(self, count: int) -> None:
+        save_cursor(self._connection, f"unlinked:{self._ledger.view}", str(count), finished=True)
 
     def claim(self, asked: Sequence[Asked]) -> None:
         self._ledger.add_claims(asked)

@@ -5,11 +5,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from tellonce.model.divergence import Reason
+from tellonce.model.incoming import Incoming
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Found, Held, Known, Link, Rank, Row, RowKey
 
-__all__ = ["Accept", "Listed", "Look", "Record", "SubscriberStore", "Transaction", "Written"]
+__all__ = ["Accept", "LedgerLook", "Listed", "Look", "Record", "SubscriberStore", "Transaction", "Written"]
+
+_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 1_000, 60_000
 
 Accept = Callable[[str, Sequence[Row | None]], Why | None]
 """Says of a record's written rows, as they read back, why they may not stay so; None: they may.
@@ -33,6 +37,10 @@ class Listed:
     payload: bytes
     is_retried: bool = False
     """Whether it is tried again by itself, after a while that grows."""
+
+    def wait_ms(self, tried: int) -> int | None:
+        """Gives how long it waits when it was tried so often before; None where it is not tried again by itself."""
+        return min(_FIRST_WAIT_MS << min(tried, 10), _LONGEST_WAIT_MS) if self.is_retried else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,10 @@ class Transaction(Protocol):
 
     def unlinked_rows(self) -> int:
         """Gives how many rows belonged to no record when the last sweep went through."""
+        ...
+
+    def save_unlinked_rows(self, count: int) -> None:
+        """Keeps how many rows belonged to no record, when a sweep has gone through."""
         ...
 
     def claim(self, asked: Sequence[Asked]) -> None:
@@ -139,6 +151,33 @@ class Look(Protocol):
         ...
 
 
+class LedgerLook(Protocol):
+    """One unchanging state of our own tables; whatever has become of the department's table, it can be had."""
+
+    def clock_ms(self) -> int:
+        """Gives the database's time in epoch milliseconds."""
+        ...
+
+    def stream(self, partition: int) -> StreamRow | None:
+        """Gives a stream's row; nothing if it was never read."""
+        ...
+
+    def entries_after(self, partition: int, after: str, limit: int) -> Sequence[Entry]:
+        """Gives the next entries of a stream in the order of their pseudonyms."""
+        ...
+
+    def parked_reasons(self) -> Mapping[str, Reason]:
+        """Gives why records are parked, by record."""
+        ...
+
+    def due(self, partitions: int) -> Mapping[int, Sequence[Incoming]]:
+        """Gives the events, by partition, of parked records that are to be tried now.
+
+        Those that waited for the end of the epoch's snapshot are due as soon as all `partitions` have passed it.
+        """
+        ...
+
+
 class SubscriberStore(Protocol):
     """A department's database, as one view is applied to it."""
 
@@ -148,4 +187,16 @@ class SubscriberStore(Protocol):
 
     def look(self) -> AbstractContextManager[Look]:
         """Begins to look at one unchanging state."""
+        ...
+
+    def ledger(self) -> AbstractContextManager[LedgerLook]:
+        """Begins to look at one unchanging state of our own tables alone."""
+        ...
+
+    def stream(self, partition: int) -> StreamRow:
+        """Gives a stream's row when whoever is at it has finished, made if it was never read."""
+        ...
+
+    def stop(self, partition: int, sentence: str | None) -> None:
+        """Keeps the sentence that says why a stream is stopped, or takes it away."""
         ...
