@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import count
 from typing import Literal
@@ -180,6 +180,13 @@ class Bench(ABC):
     def sweep(self) -> Sequence[str]:
         """Let a sweep look at every row; gives the records of which a row is news."""
         return sweep_rows(self.subscribed()).found
+
+    def be_attestable(self) -> None:
+        """What the stream holds may be stated."""
+        with self.store.transaction() as transaction:
+            stream = transaction.lock_stream(0)
+            stream.position, stream.attestable = replace(stream.position, epoch=1, highest=1), True
+            transaction.save_stream(stream)
 
     def subscribed(self) -> SubscribedView:
         """The view as the applier has it."""

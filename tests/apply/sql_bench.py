@@ -122,7 +122,8 @@ class SqlBench(Bench):
             stream = transaction.lock_stream(0)
             transaction.save_stream(stream)
         with writing(self.engine) as connection:
-            connection.execute(update(self.own.position).values(epoch=1, complete_epoch=int(is_complete)))
+            of_view = update(self.own.position).where(self.own.position.c.partition == 0)
+            connection.execute(of_view.values(epoch=1, complete_epoch=int(is_complete)))
 
     def _own(self, table: Any) -> list[RowMapping]:
         with reading(self.engine) as connection:

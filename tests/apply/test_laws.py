@@ -7,8 +7,10 @@ import pytest
 from apply.bench import Bench, MakeBench, Shape
 from contract.forms import id_number, short_number
 from tellonce.apply.batch import Offered
+from tellonce.apply.sweep import sweep_rows
 from tellonce.model.digest import MODULUS, from_hex
 from tellonce.model.divergence import Reason, RecordState
+from tellonce.storage.subscriber.entries import Coverage
 
 A, B, C = id_number(1), id_number(2), id_number(3)
 A15 = short_number(1)
@@ -208,20 +210,6 @@ class TestL3ClosedRowIsNeverWritten:
 
         assert bench.rows("name", "state") == [("Old", "closed")]
 
-    def test_delete_that_parked_is_a_delete_when_it_is_tried_again(self, bench: Bench) -> None:
-        """L7: what a parked record was to become stays what it was."""
-        key = bench.row(A, note="no")
-        bench.apply(bench.event(1, A))
-        end = bench.delete(1)
-        bench.apply(end)
-        assert bench.reason(1) is Reason.REFUSED_BY_TABLE
-        bench.change(key, note="")
-
-        bench.apply(end)
-
-        assert bench.rows("number") == []
-        assert (bench.state(1), bench.reason(1)) == (RecordState.DELETED, None)
-
 
 class TestL4NothingIsPairedByOrder:
     """A new row is linked by its own key."""
@@ -355,6 +343,24 @@ class TestL6MatchIsWeighed:
         assert [bench.reason(1), bench.reason(2)] == [Reason.AMBIGUOUS, Reason.AMBIGUOUS]
 
 
+class TestL7WhatParkedStaysWhatItWas:
+    """A record that is tried again is to become what it was to become."""
+
+    def test_delete_that_parked_is_a_delete_when_it_is_tried_again(self, bench: Bench) -> None:
+        """L7: what a parked record was to become stays what it was."""
+        key = bench.row(A, note="no")
+        bench.apply(bench.event(1, A))
+        end = bench.delete(1)
+        bench.apply(end)
+        assert bench.reason(1) is Reason.REFUSED_BY_TABLE
+        bench.change(key, note="")
+
+        bench.apply(end)
+
+        assert bench.rows("number") == []
+        assert (bench.state(1), bench.reason(1)) == (RecordState.DELETED, None)
+
+
 class TestL8EqualRowIsNotWritten:
     """A row that holds the event already is not touched; the ledger alone moves."""
 
@@ -410,6 +416,37 @@ class TestL9WhatReadsBackOtherwiseIsNotApplied:
         bench.apply(bench.event(1, A, "A Name Far Too Long"))
 
         assert (bench.names(), bench.reason(1)) == ({A: "Old"}, Reason.CANNOT_HOLD)
+
+
+class TestL10ProofSaysWhatItCovers:
+    """Which rows no proof speaks of is told with every proof, and at once where it changes."""
+
+    def test_rows_that_no_proof_speaks_of_are_counted(self, bench: Bench) -> None:
+        """Closed rows are files no more; a row that cannot be read is told of, whoever has it."""
+        bench.row(A, "First")
+        bench.row(B, "Nobody's")
+        bench.row(C, "Nobody's", born="19709999")
+        bench.row(C, "Closed", born="19709999", state="closed")
+        bench.apply(bench.event(1, A, "First"))
+
+        bench.sweep()
+
+        with bench.store.transaction() as transaction:
+            assert transaction.coverage() == Coverage(unlinked_rows=2, unreadable_rows=1)
+
+    def test_change_of_what_is_covered_is_attested_at_once(self, bench: Bench) -> None:
+        """Once, and not at every sweep."""
+        key = bench.row(A)
+        bench.apply(bench.event(1, A))
+        bench.be_attestable()
+
+        first = sweep_rows(bench.subscribed()).attestation
+        bench.change(key, born="19709999")
+        changed, again = (sweep_rows(bench.subscribed()).attestation for _ in range(2))
+
+        assert (first, again) == (None, None)
+        assert changed is not None
+        assert (changed.unlinked_rows, changed.unreadable_rows) == (0, 1)
 
 
 class TestMoves:
@@ -536,4 +573,4 @@ class TestSweep:
 
         assert bench.sweep() == []
         with bench.store.transaction() as transaction:
-            assert transaction.unlinked_rows() == 1
+            assert transaction.coverage() == Coverage(unlinked_rows=1)

@@ -51,6 +51,18 @@ def test_record_that_waits_for_the_snapshot_is_due_at_its_end_as_it_came(bench: 
     assert (found.pseudonym, found.payload, found.order) == (bench.name(1), b"as it came", (1, 1, 1))
 
 
+def test_partition_that_somebody_added_is_not_waited_for(bench: Bench) -> None:
+    """The topology says how many streams a view has, and not the broker."""
+    bench.row(A, "Other")
+    with bench.store.transaction() as transaction:
+        transaction.lock_stream(1)
+
+    bench.apply(bench.event(1, A))
+
+    assert bench.reason(1) is None
+    assert bench.names() == {A: "Wang"}
+
+
 def test_record_that_is_not_tried_by_itself_is_due_when_it_is_hastened(bench: Bench) -> None:
     """What it met has changed; and it is due no more once it was tried."""
     for _ in range(2):

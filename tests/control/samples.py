@@ -33,6 +33,7 @@ MESSAGES: tuple[Message, ...] = (
         count=3,
         states={RecordState.HELD: 3},
         unlinked_rows=1,
+        unreadable_rows=2,
         at_ms=11,
     ),
     Inquiry(

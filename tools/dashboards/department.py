@@ -57,6 +57,12 @@ DEPARTMENT = Page(
             q.told(m.UNLINKED_ROWS, _DEPARTMENT, department=OF),
             to=to("reconciliation", "Reconciliation", "department"),
         ),
+        figure(
+            "Unreadable rows",
+            f"{m.UNREADABLE_ROWS.help} Worry when {m.UNREADABLE_ROWS.worry}.",
+            q.told(m.UNREADABLE_ROWS, _DEPARTMENT, department=OF),
+            to=to("reconciliation", "Reconciliation", "department"),
+        ),
         rows(
             "Subscriptions",
             "How the department stands to each view, and whose turn it is. Worry about what is not equal; a dash "

@@ -272,6 +272,8 @@ class Applier:
 
     def _sweep_rows(self, view: SubscribedView) -> bool:
         swept = sweep_rows(view)
+        if swept.attestation is not None:
+            self._channel.say(swept.attestation)
         if swept.found:
             self._repairs.want(view.view, swept.found)
             self._log.info("rows_turned_up", view=view.name, records=len(swept.found))

@@ -2,15 +2,17 @@
 
 from tellonce.control.messages import Attestation, encode_message
 from tellonce.model.digest import to_hex
-from tellonce.storage.subscriber.entries import StreamRow
+from tellonce.storage.subscriber.entries import Coverage, StreamRow
 
 __all__ = ["attest"]
 
 
-def attest(department: str, stream: StreamRow, *, unlinked_rows: int, now_ms: int) -> Attestation | None:
+def attest(department: str, stream: StreamRow, *, coverage: Coverage, now_ms: int) -> Attestation | None:
     """Gives the stream's attestation where the four position rules hold, and keeps it in the stream's row."""
     if not stream.attestable:
         return None
+    # Rows are counted per view, so only one of its streams tells them.
+    told = coverage if stream.partition == 0 else Coverage()
     attestation = Attestation(
         view=stream.view,
         partition=stream.partition,
@@ -20,8 +22,8 @@ def attest(department: str, stream: StreamRow, *, unlinked_rows: int, now_ms: in
         sum=to_hex(stream.sum),
         count=stream.count,
         states=dict(stream.states),
-        # Rows of no record are counted per view, so only one of its streams tells them.
-        unlinked_rows=unlinked_rows if stream.partition == 0 else 0,
+        unlinked_rows=told.unlinked_rows,
+        unreadable_rows=told.unreadable_rows,
         at_ms=now_ms,
     )
     stream.attestation = encode_message(attestation).decode()

@@ -12,8 +12,9 @@ from tellonce.apply.transaction import attest_stream
 from tellonce.control.messages import Attestation
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
-from tellonce.storage.subscriber.entries import Entry
+from tellonce.storage.subscriber.entries import Coverage, Entry
 from tellonce.storage.subscriber.facts import Found, Held
+from tellonce.storage.subscriber.store import Transaction
 from tellonce.storage.subscriber.view import BoundView
 
 __all__ = ["SweptRows", "SweptStream", "sweep_rows", "sweep_stream"]
@@ -35,12 +36,15 @@ class SweptStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweptRows:
-    """What one chunk of rows found: rows read, rows of no record, and records of which a row is news."""
+    """What one chunk of rows found: rows read, and records of which a row is news.
+
+    The attestation is there where the whole sweep found other numbers of rows that no proof speaks of.
+    """
 
     read: int
-    unlinked: int
     found: Sequence[str]
     finished: bool
+    attestation: Attestation | None
 
 
 def sweep_stream(subscribed: SubscribedView, partition: int) -> SweptStream:
@@ -87,7 +91,7 @@ def _as_found(view: BoundView, held: Held) -> Entry:
 
 
 def sweep_rows(subscribed: SubscribedView) -> SweptRows:
-    """Looks at the next chunk of the table's open rows: those of nobody are counted, and who answers to others is told.
+    """Looks at the next chunk of the table's open rows: counts those of nobody and those that cannot be read.
 
     A record is told of a row once for each of its versions, and not while it is parked: then somebody knows already.
     """
@@ -95,17 +99,41 @@ def sweep_rows(subscribed: SubscribedView) -> SweptRows:
     with subscribed.store.look() as look:
         after = look.cursor(task) or None
         chunk = look.rows_after(after, _CHUNK)
-        so_far = int(look.cursor(f"{task}:missed") or 0) if after else 0
+        so_far = _coverage(look.cursor(f"{task}:missed")) if after else Coverage()
     finished = len(chunk) < _CHUNK
-    missed = sum(each.row.is_open and each.owner is None and not each.claimants for each in chunk)
+    coverage = Coverage(
+        unlinked_rows=so_far.unlinked_rows + sum(_is_nobodys(each) for each in chunk),
+        unreadable_rows=so_far.unreadable_rows + sum(each.row.is_open and bool(each.row.unreadable) for each in chunk),
+    )
     news = [(each.row.key, entry) for each in chunk for entry in _concerned(each)]
     with subscribed.store.transaction() as transaction:
         found = transaction.unseen(news) if news else frozenset[str]()
-        transaction.save_cursor(f"{task}:missed", str(so_far + missed), finished=finished)
+        missed = f"{coverage.unlinked_rows} {coverage.unreadable_rows}"
+        transaction.save_cursor(f"{task}:missed", missed, finished=finished)
         transaction.save_cursor(task, "" if finished else chunk[-1].row.key, finished=finished)
-        if finished:
-            transaction.save_unlinked_rows(so_far + missed)
-    return SweptRows(read=len(chunk), unlinked=missed, found=sorted(found), finished=finished)
+        attestation = _cover(transaction, subscribed, coverage) if finished else None
+    return SweptRows(read=len(chunk), found=sorted(found), finished=finished, attestation=attestation)
+
+
+def _coverage(cursor: str) -> Coverage:
+    unlinked, _, unreadable = cursor.partition(" ")
+    return Coverage(unlinked_rows=int(unlinked or 0), unreadable_rows=int(unreadable or 0))
+
+
+def _is_nobodys(found: Found) -> bool:
+    return found.row.is_open and found.owner is None and not found.claimants
+
+
+def _cover(transaction: Transaction, subscribed: SubscribedView, coverage: Coverage) -> Attestation | None:
+    """Keeps which rows no proof speaks of, and states it at once where that has changed (L10)."""
+    before = transaction.coverage()
+    transaction.save_coverage(coverage)
+    if coverage == before:
+        return None
+    stream = transaction.lock_stream(0)
+    attestation = attest_stream(transaction, subscribed, stream)
+    transaction.save_stream(stream)
+    return attestation
 
 
 def _concerned(found: Found) -> list[Entry]:

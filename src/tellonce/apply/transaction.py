@@ -151,8 +151,8 @@ def offered_of(subscribed: SubscribedView, catalogue: Catalogue, item: Incoming,
 
 def attest_stream(transaction: Transaction, subscribed: SubscribedView, stream: StreamRow) -> Attestation | None:
     """Gives what a stream holds, where it may be stated; its row is saved by the caller."""
-    unlinked_rows, now_ms = transaction.unlinked_rows(), transaction.clock_ms()
-    return attest(subscribed.department, stream, unlinked_rows=unlinked_rows, now_ms=now_ms)
+    coverage, now_ms = transaction.coverage(), transaction.clock_ms()
+    return attest(subscribed.department, stream, coverage=coverage, now_ms=now_ms)
 
 
 def _place(entry: Entry | None) -> tuple[int, int]:

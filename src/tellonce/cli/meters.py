@@ -67,6 +67,7 @@ def applier_meters(department: str, topology: Topology) -> Meters:
             m.LAG_KNOWN: of_view,
             m.RECORDS: every(department=[department], view=names, state=[state.value for state in COUNTED]),
             m.UNLINKED_ROWS: of_view,
+            m.UNREADABLE_ROWS: of_view,
             m.PARKED: every(department=[department], view=names, reason=[reason.value for reason in Reason]),
             m.PARKED_OLDEST: of_view,
             m.MISSING_SEQUENCES: of_view,

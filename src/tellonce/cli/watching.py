@@ -124,6 +124,7 @@ class ApplierWatch:
             meters.set(m.PARKED_OLDEST, _seconds(state.oldest_parked_ms), **labels)
             meters.set(m.MISSING_SEQUENCES, state.missing, **labels)
             meters.set(m.UNLINKED_ROWS, state.unlinked_rows, **labels)
+            meters.set(m.UNREADABLE_ROWS, state.unreadable_rows, **labels)
             meters.set(m.STOPPED_STREAMS, state.stopped, service=m.Service.APPLIER.value, **labels)
         self._tell_lag({} if self.applier is None else self.applier.lag())
 

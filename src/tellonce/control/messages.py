@@ -86,7 +86,9 @@ class Mark(_OfStream):
 class Attestation(_OfStream):
     """A department's statement of the same stream, computed from what its own tables hold.
 
-    `count` is how many records are in the sum; `states` counts the department's records by state.
+    `count` is how many records are in the sum; `states` counts the department's records by state. `unlinked_rows` and
+    `unreadable_rows` are open rows of its table, as its last whole sweep found them: those that no record answers to,
+    and those with a bound column that cannot be read. The first partition tells them for all.
     """
 
     department: Name
@@ -96,6 +98,7 @@ class Attestation(_OfStream):
     count: Count
     states: Mapping[RecordState, Count]
     unlinked_rows: Count = 0
+    unreadable_rows: Count = 0
     at_ms: Instant
 
 

@@ -268,6 +268,13 @@ UNLINKED_ROWS = gauge(
     "Rows of the department's table that are no record's, as its last whole sweep found; NaN until one was through.",
     "it grows: rows carry identifiers that the authority does not know",
 )
+UNREADABLE_ROWS = gauge(
+    "tellonce_unreadable_rows",
+    (Service.APPLIER,),
+    ("department", "view"),
+    "Open rows with a bound column that its codec does not understand, as the last whole sweep found; NaN until then.",
+    "it is not 0: no proof speaks of what stands in such a column",
+)
 PARKED = gauge(
     "tellonce_parked_records",
     (Service.APPLIER,),

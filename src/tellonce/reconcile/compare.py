@@ -78,6 +78,7 @@ class Reached:
     states: Mapping[RecordState, int]
     """The department's records by state, as it last said."""
     unlinked_rows: int
+    unreadable_rows: int
 
 
 class _Marks:
@@ -111,7 +112,7 @@ class _Marks:
 class _Attestations:
     """The newest attestations of one department's stream, kept until a newer one of them has been compared."""
 
-    __slots__ = ("_kept", "_limit", "comparison", "newest", "proved", "states", "unlinked_rows")
+    __slots__ = ("_kept", "_limit", "comparison", "newest", "proved", "states", "unlinked_rows", "unreadable_rows")
 
     def __init__(self, limit: int) -> None:
         self._kept: dict[int, Statement] = {}
@@ -121,6 +122,7 @@ class _Attestations:
         self.proved: Statement | None = None
         self.states: Mapping[RecordState, int] = MappingProxyType({})
         self.unlinked_rows = 0
+        self.unreadable_rows = 0
 
     def take(self, attestation: Statement) -> bool:
         """Remembers a statement unless it is an old one that arrives late."""
@@ -201,6 +203,7 @@ class Comparisons:
             return False
         attestations.states = MappingProxyType(dict(attestation.states))
         attestations.unlinked_rows = attestation.unlinked_rows
+        attestations.unreadable_rows = attestation.unreadable_rows
         marks = self._marks.get(stream)
         if marks is not None:
             attestations.compare(marks)
@@ -221,6 +224,7 @@ class Comparisons:
             proved=proved if proved is not None and proved.epoch >= newest_epoch else None,
             states=attestations.states,
             unlinked_rows=attestations.unlinked_rows,
+            unreadable_rows=attestations.unreadable_rows,
         )
 
 

@@ -45,6 +45,7 @@ def evidence_of_status(status: StreamStatus, now_ms: int) -> Evidence:
             "proved_sequence": status.proved_sequence,
             "divergences": sum(status.divergences.values()),
             "unlinked_rows": status.unlinked_rows,
+            "unreadable_rows": status.unreadable_rows,
             **{state.value: status.states.get(state, 0) for state in (RecordState.HELD, RecordState.OUT_OF_SCOPE)},
             **{state.value: status.states.get(state, 0) for state in (RecordState.PARKED, RecordState.AMBIGUOUS)},
         },

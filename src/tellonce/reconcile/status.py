@@ -65,6 +65,7 @@ class StreamStatus:
     states: Mapping[RecordState, int]
     """The department's records by state; a proof speaks of the held ones."""
     unlinked_rows: int
+    unreadable_rows: int
     divergences: Mapping[DivergenceState, int]
     """The divergences that are not resolved, by state."""
 
@@ -131,6 +132,7 @@ class StatusBoard:
             or explanation_of(comparison, department, stream, book) is not Explanation.UNEXPLAINED,
             states=reached.states,
             unlinked_rows=reached.unlinked_rows,
+            unreadable_rows=reached.unreadable_rows,
             divergences=Counter(event.state for event in known.values()),
         )
         self._known[department, stream] = after

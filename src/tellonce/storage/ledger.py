@@ -328,10 +328,15 @@ class Ledger:
         upsert(self._connection, table, rows)
 
     def is_complete(self, partitions: int) -> bool:
-        """Tells whether the end of the present epoch's snapshot was passed in every stream of the view."""
+        """Tells whether the end of the present epoch's snapshot was passed in every stream of the view.
+
+        A partition that somebody added to the topic is none of its streams.
+        """
         table = self._own.position
         rows = self._connection.execute(
-            select(table.c.epoch, table.c.complete_epoch).where(table.c.view == self._view)
+            select(table.c.epoch, table.c.complete_epoch).where(
+                table.c.view == self._view, table.c.partition < partitions
+            )
         ).all()
         return len(rows) >= partitions and all(0 < epoch == complete for epoch, complete in rows)
 

@@ -31,6 +31,7 @@ class SubscribedState:
     """Records by the reason for which they are parked."""
     oldest_parked_ms: int | None = None
     unlinked_rows: int | None = None
+    unreadable_rows: int | None = None
     """As the last whole sweep counted them; None until one was through."""
 
 
@@ -77,7 +78,12 @@ def read_subscribed_states(
         state.parked[str(reason)] = int(count)
         state.oldest_parked_ms = min(int(oldest), state.oldest_parked_ms or int(oldest))
     progress = own.progress
-    rows = select(progress.c.task, progress.c.cursor).where(progress.c.task.in_([f"unlinked:{view}" for view in views]))
+    tasks = [f"{kind}:{view}" for kind in ("unlinked", "unreadable") for view in views]
+    rows = select(progress.c.task, progress.c.cursor).where(progress.c.task.in_(tasks))
     for task, cursor in connection.execute(rows):
-        found[str(task).removeprefix("unlinked:")].unlinked_rows = int(cursor)
+        kind, _, view = str(task).partition(":")
+        if kind == "unlinked":
+            found[view].unlinked_rows = int(cursor)
+        else:
+            found[view].unreadable_rows = int(cursor)
     return found

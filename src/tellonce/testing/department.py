@@ -14,7 +14,7 @@ from tellonce.model.divergence import Reason
 from tellonce.model.incoming import Incoming
 from tellonce.model.position import Header
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
-from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
 from tellonce.storage.subscriber.store import Accept, Listed, Record, Written
 from tellonce.storage.subscriber.view import BoundView
@@ -47,7 +47,7 @@ class _Ledger:
     listed: dict[str, _Listed] = field(default_factory=dict[str, _Listed])
     seen: dict[tuple[RowKey, str], tuple[int, int]] = field(default_factory=dict[tuple[RowKey, str], tuple[int, int]])
     cursors: dict[str, str] = field(default_factory=dict[str, str])
-    unlinked_rows: int = 0
+    coverage: Coverage = field(default_factory=Coverage)
 
 
 class MemoryStore:
@@ -138,11 +138,11 @@ class _Transaction:
         for name in pseudonyms:
             self._store.department.wants.pop((self._view.name, name), None)
 
-    def unlinked_rows(self) -> int:
-        return self._ledger.unlinked_rows
+    def coverage(self) -> Coverage:
+        return self._ledger.coverage
 
-    def save_unlinked_rows(self, count: int) -> None:
-        self._ledger.unlinked_rows = count
+    def save_coverage(self, coverage: Coverage) -> None:
+        self._ledger.coverage = coverage
 
     def claim(self, asked: Sequence[Asked]) -> None:
         for one in asked:

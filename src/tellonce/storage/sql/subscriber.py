@@ -17,7 +17,7 @@ from tellonce.storage.sql.bound import BoundTable
 from tellonce.storage.sql.guard import guarded_write
 from tellonce.storage.sql.rows import TableRows
 from tellonce.storage.subscriber.decisions import Why, Write
-from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
 from tellonce.storage.subscriber.store import Accept, LedgerLook, Look, Record, Transaction, Written
 
@@ -167,11 +167,15 @@ class _SqlTransaction:
     def came(self, pseudonyms: Collection[str]) -> None:
         self._ledger.came(pseudonyms)
 
-    def unlinked_rows(self) -> int:
-        return int(load_cursor(self._connection, f"unlinked:{self._ledger.view}") or 0)
+    def coverage(self) -> Coverage:
+        tasks = (f"{kind}:{self._ledger.view}" for kind in ("unlinked", "unreadable"))
+        unlinked, unreadable = (int(load_cursor(self._connection, task) or 0) for task in tasks)
+        return Coverage(unlinked_rows=unlinked, unreadable_rows=unreadable)
 
-    def save_unlinked_rows(self, count: int) -> None:
-        save_cursor(self._connection, f"unlinked:{self._ledger.view}", str(count), finished=True)
+    def save_coverage(self, coverage: Coverage) -> None:
+        counts = {"unlinked": coverage.unlinked_rows, "unreadable": coverage.unreadable_rows}
+        for kind, count in counts.items():
+            save_cursor(self._connection, f"{kind}:{self._ledger.view}", str(count), finished=True)
 
     def claim(self, asked: Sequence[Asked]) -> None:
         self._ledger.add_claims(asked)

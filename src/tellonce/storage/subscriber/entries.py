@@ -6,7 +6,7 @@ from tellonce.model.digest import MODULUS, from_hex
 from tellonce.model.divergence import RecordState
 from tellonce.model.position import Position
 
-__all__ = ["COUNTED", "OUTCOMES", "Entry", "StreamRow"]
+__all__ = ["COUNTED", "OUTCOMES", "Coverage", "Entry", "StreamRow"]
 
 COUNTED = (RecordState.HELD, RecordState.OUT_OF_SCOPE, RecordState.PARKED, RecordState.AMBIGUOUS)
 """The states whose records are counted per stream; deleted ones are not."""
@@ -41,6 +41,14 @@ class Entry:
         if self.state is RecordState.OUT_OF_SCOPE:
             return self.event_digest
         return self.row_digest if self.state in (RecordState.HELD, RecordState.PARKED) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Which open rows no proof speaks of: those of no record, and those with a column that cannot be read."""
+
+    unlinked_rows: int = 0
+    unreadable_rows: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

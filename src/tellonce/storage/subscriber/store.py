@@ -8,7 +8,7 @@ from typing import Protocol
 from tellonce.model.divergence import Reason
 from tellonce.model.incoming import Incoming
 from tellonce.storage.subscriber.decisions import Why, Write
-from tellonce.storage.subscriber.entries import Entry, StreamRow
+from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Found, Held, Known, Link, Rank, Row, RowKey
 
 __all__ = ["Accept", "LedgerLook", "Listed", "Look", "Record", "SubscriberStore", "Transaction", "Written"]
@@ -84,12 +84,12 @@ class Transaction(Protocol):
         """Forgets that these records were wanted: they have come."""
         ...
 
-    def unlinked_rows(self) -> int:
-        """Gives how many rows belonged to no record when the last sweep went through."""
+    def coverage(self) -> Coverage:
+        """Gives which rows no proof speaks of, as the last sweep that went through has found."""
         ...
 
-    def save_unlinked_rows(self, count: int) -> None:
-        """Keeps how many rows belonged to no record, when a sweep has gone through."""
+    def save_coverage(self, coverage: Coverage) -> None:
+        """Keeps which rows no proof speaks of, when a sweep has gone through."""
         ...
 
     def claim(self, asked: Sequence[Asked]) -> None:
