@@ -23,7 +23,7 @@ __all__ = ["DEPARTMENT", "ROOT", "FakeBroker", "World", "assert_finding", "facts
 
 ROOT = Path(__file__).parents[2]
 DEPARTMENT = "civil-affairs"
-EVERYTHING = frozenset({"READ", "WRITE", "DESCRIBE"})
+EVERYTHING = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
 SPECS = topics_of(load_topology(ROOT / "topology.yaml"))
 
 

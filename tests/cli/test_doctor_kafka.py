@@ -156,6 +156,20 @@ def test_right_that_is_missing_is_named(given: dict[str, Any], broker: FakeBroke
     assert states(found, State.FAIL) == {"rights"}
 
 
+def test_right_to_see_settings_is_asked_for_and_not_required(given: dict[str, Any]) -> None:
+    """Without it services run and their drift is unknown, so it is a warning; what stops a service comes first."""
+    view, own = facts(VIEW_TOPIC, 4, frozenset({"READ", "WRITE"})), facts(MARKS, 1, frozenset({"WRITE"}))
+    closed = facts(MARKS, 1, frozenset({"READ"}))
+
+    opaque = look(given, World(broker=FakeBroker(changed={VIEW_TOPIC: view, MARKS: own}, shows_settings=False)))
+    lacking = look(given, World(broker=FakeBroker(changed={VIEW_TOPIC: view, MARKS: closed})))
+
+    sentence = f"may not see the settings of {VIEW_TOPIC}; {MARKS}: tellonce_topology_drift stays unknown"
+    assert_finding(opaque["rights"], State.WARN, sentence, "tellonce topics apply")
+    assert not states(opaque, State.FAIL)
+    assert_finding(lacking["rights"], State.FAIL, f"may not write {MARKS}:", "tellonce topics apply")
+
+
 @pytest.mark.parametrize(
     ("text", "addresses"),
     [

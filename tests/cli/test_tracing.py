@@ -211,3 +211,16 @@ def test_nothing_published_is_not_applied() -> None:
     record = elsewhere(replace(WELL, log=Log(), subscribers=(FUND,)))
 
     assert [hop.stands.value for hop in hops_of(record)] == ["missing", "unknown"]
+
+
+def test_department_whose_database_is_at_hand_needs_no_statement() -> None:
+    """Its own user may read no divergences: the change has arrived all the same, and what is not known is said."""
+    here = replace(CLINIC, trouble="closed")
+
+    hops = hops_of(replace(WELL, subscribers=(here,)))
+    behind = hops_of(replace(WELL, subscribers=(replace(here, ledger=replace(LEDGER, version=2)),)))
+
+    assert (hops[-1].stands, hops[-1].todo) == (Passage.PASSED, "")
+    assert hops[-1].says == "held; whether it differs is not known here: closed"
+    assert first_missing(hops) is None
+    assert behind[-1].stands is Passage.MISSING

@@ -1,22 +1,33 @@
 """`tellonce trace` tells where a record's newest change is and where it stops, from topics alone or with a database."""
 
 import json
-from collections.abc import Callable, Sequence
+import os
+import pkgutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from contract.city import City
+from contract.city import City, Site
 from contract.forms import id_number
+from kafka_brokers import settings_of
 from tellonce.cli.main import app
 from tellonce.kafka.reading import read_to_end
-from tellonce.model.errors import ConfigurationError
+from tellonce.kafka.topics import PlanOptions, apply_plan, plan_topics
+from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.model.position import render_header
-from tellonce.topology import load_topology, topics_of
+from tellonce.testing.kafka_server import KafkaServer
+from tellonce.topology import acls_of, load_topology, topics_of
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
+SLACK_SECONDS = 6.0
 TOO_LONG = "Canary" + "N" * 30
 
 
@@ -38,31 +49,50 @@ class Trace:
 Ask = Callable[..., Trace]
 
 
+def environment(city: City, department: str | None = None, kafka: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a host is given: the topology alone, or all that a department's has; and how it reaches the broker."""
+    settings = city.settings(department or city.names.registry)
+    given: dict[str, object] = {"topology": settings.topology}
+    reach = {name: str(getattr(settings.kafka, name)) for name in ("bootstrap_servers", "group_protocol")}
+    given |= {f"kafka__{name.replace('.', '_')}": value for name, value in (kafka or reach).items()}
+    if department is not None:
+        given |= {name: getattr(settings, name) for name in ("schemas", "producers", "consumers", "keys")}
+        given["database_url"] = city.urls[department]
+    return {f"TELLONCE_{name.upper()}": str(value) for name, value in given.items()}
+
+
+def run(
+    city: City,
+    serial: int,
+    department: str | None = None,
+    *,
+    identifier: str | None = None,
+    kafka: Mapping[str, str] | None = None,
+    seconds: int = 30,
+) -> Result:
+    """Ask by pseudonym with the topology alone, or on a department's host by the identifier."""
+    here = ["--department", department or "", "--identifier-from-stdin"]
+    options = ["--pseudonym", city.pseudonym(serial)] if department is None else here
+    command = ["trace", city.names.record_type, "--json", "--exit-code", "--timeout", str(seconds), *options]
+    given = environment(city, department, kafka)
+    result = CliRunner().invoke(app, command, input=f"{identifier or serial}\n", env=given)
+    # The command's logs go to a standard error that is closed now.
+    structlog.reset_defaults()
+    return result
+
+
+def answer(result: Result) -> Trace:
+    """What was answered, by a command that ended by itself."""
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Trace(result.stdout, result.exit_code)
+
+
 @pytest.fixture
-def ask(city: City, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Asks by pseudonym with the topology alone, or on a department's host by the identifier."""
+def ask(city: City) -> Ask:
+    """Asks, and gives the answer."""
 
     def asked(serial: int, department: str | None = None, identifier: str | None = None) -> Trace:
-        settings = city.settings(department or city.names.registry)
-        given: dict[str, object] = {
-            "topology": settings.topology,
-            "kafka__bootstrap_servers": settings.kafka.bootstrap_servers,
-            "kafka__group_protocol": settings.kafka.group_protocol,
-        }
-        options = ["--pseudonym", city.pseudonym(serial)]
-        if department is not None:
-            given |= {name: getattr(settings, name) for name in ("schemas", "producers", "consumers", "keys")}
-            given["database_url"] = city.urls[department]
-            options = ["--department", department, "--identifier-from-stdin"]
-        with monkeypatch.context() as patch:
-            for name, value in given.items():
-                patch.setenv(f"TELLONCE_{name.upper()}", str(value))
-            command = ["trace", city.names.record_type, "--json", "--exit-code", "--timeout", "30", *options]
-            result = CliRunner().invoke(app, command, input=f"{identifier or serial}\n")
-        # The command's logs go to a standard error that is closed now.
-        structlog.reset_defaults()
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Trace(result.stdout, result.exit_code)
+        return answer(run(city, serial, department, identifier=identifier))
 
     return asked
 
@@ -246,3 +276,116 @@ def test_wrong_options_are_refused_and_not_repeated(
 
     assert isinstance(result.exception, ConfigurationError)
     assert "canary" not in f"{result.output} {result.exception}"
+
+
+@pytest.fixture
+def secured_city(secure_kafka: KafkaServer, tmp_path: Path) -> Iterator[City]:
+    """A city on a broker with the topology's access rules; each principal has a user of its own name."""
+    site = Site(
+        kafka=settings_of(secure_kafka),
+        new_database=lambda name: f"sqlite:///{tmp_path / name}.db",
+        copy_database=lambda url, _name: url,
+    )
+    with City(tmp_path, site) as made:
+        topology = load_topology(made.settings(made.names.registry).topology)
+        users = {name: f"{name}-{made.names.tag}" for name in (*made.departments, RECONCILER, OPERATOR)}
+        for user in users.values():
+            secure_kafka.add_user(user, f"word-of-{user}")
+        options = PlanOptions(principals={name: f"User:{user}" for name, user in users.items()})
+        apply_plan(made.kafka, plan_topics(made.kafka, topics_of(topology), acls_of(topology), options))
+        yield made
+
+
+@pytest.mark.kafka
+def test_rights_of_each_principal_suffice_for_what_is_its_business(
+    secured_city: City, secure_kafka: KafkaServer
+) -> None:
+    """A department sees its view and its own tables, operators see no view; what is closed is never taken as passed."""
+    city = secured_city
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+    registry, fund, clinic = city.departments
+
+    def stands(principal: str, department: str | None = None) -> dict[str, str]:
+        kafka = secure_kafka.client_settings(f"{principal}-{city.names.tag}")
+        return answer(run(city, 1, department, kafka=kafka)).stands(city)
+
+    unknown = {"subscriber fund": "unknown", "subscriber clinic": "unknown"}
+    assert stands(registry, registry) == {"authority registry": "passed", "topic of registry": "passed", **unknown}
+    assert stands(clinic, clinic) == {"topic of registry": "passed", **unknown, "subscriber clinic": "passed"}
+    assert stands(fund, fund) == {"topic of registry": "passed", **unknown, "subscriber fund": "passed"}
+    assert stands(clinic) == {"topic of registry": "passed", **unknown}
+    assert stands(OPERATOR) == {"topic of registry": "unknown", **unknown}
+
+
+ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+def test_identifier_is_asked_for_on_a_terminal_and_not_shown(city: City) -> None:
+    """What a person types is on no screen, in no list of processes, and found all the same."""
+    key, registry = 2_047_483_641, city.names.registry
+    insert = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (:id, :number, 'Wang', :born)"
+    city.execute(registry, insert, id=key, number=id_number(1), born=city.date_of(registry))
+    city.begin_epoch()
+    city.run()
+    options = ["--department", registry, "--identifier-from-stdin", "--json", "--exit-code", "--timeout", "30"]
+    command = [sys.executable, "-m", "tellonce", "trace", city.names.record_type, *options]
+    screen = b""
+
+    with subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, *command],
+        env=os.environ | environment(city, registry) | {"TELLONCE_LOG_LEVEL": "error"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while b"Identifier: " not in screen and (more := process.stdout.read(1)):
+            screen += more
+        process.stdin.write(f"{key}\n".encode())
+        screen += process.stdout.read()
+
+    _, asked, after = screen.decode().partition("Identifier: ")
+    found = Trace(after[after.index("{") :], process.returncode)
+    assert asked
+    assert str(key) not in screen.decode()
+    assert found.hops["authority", registry]["pseudonym"] == city.pseudonym(key)
+    assert (found.missing, found.code) == (None, 0)
+
+
+# Killing the real one takes long, and the client is the same.
+@pytest.mark.parametrize("site", ["embedded-sqlite"], indirect=True)
+@pytest.mark.parametrize("moment", ["read_log", "hear_departments", "KafkaChannel.hear"])
+def test_broker_that_goes_away_midway_is_told_in_time(
+    city: City,
+    moment: str,
+    broker_away: Callable[[], None],
+    broker_back: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever was read by then, the command says that the broker is away, and shows nothing half known."""
+    city.add(1)
+    city.begin_epoch()
+    city.run()
+    place, _, name = f"tellonce.cli.trace_sources.{moment}".rpartition(".")
+    owner = pkgutil.resolve_name(place)
+    going_on = getattr(owner, name)
+
+    def go_away(*given: Any) -> Any:
+        monkeypatch.setattr(owner, name, going_on)
+        broker_away()
+        return going_on(*given)
+
+    monkeypatch.setattr(owner, name, go_away)
+    before = time.monotonic()
+    result = run(city, 1, seconds=4)
+    took_seconds = time.monotonic() - before
+    broker_back()
+
+    assert isinstance(result.exception, RetryableError)
+    assert "start the broker" in str(result.exception)
+    assert not result.stdout
+    assert took_seconds < 4 + SLACK_SECONDS

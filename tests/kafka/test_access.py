@@ -49,6 +49,19 @@ def test_rule_that_is_there_is_the_same(found: Acl) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operation", "is_enough"),
+    [("DESCRIBE_CONFIGS", True), ("ALTER_CONFIGS", True), ("ALL", True), ("DESCRIBE", False), ("READ", False)],
+)
+def test_right_that_another_implies_is_not_made_again(operation: str, is_enough: bool) -> None:
+    """Kafka shows settings to whoever may change them, and not to whoever may read."""
+    wanted = frozenset({rule(operation="DESCRIBE_CONFIGS")})
+
+    first = acl_steps(wanted, frozenset({rule(operation=operation)}), frozenset({VIEW}))[0]
+
+    assert first.action is (Action.SAME if is_enough else Action.CREATE)
+
+
+@pytest.mark.parametrize(
     "found",
     [
         rule(name="citizen.", pattern="PREFIXED"),

@@ -133,7 +133,7 @@ def test_drift_on_a_real_broker_is_counted(real: Broker) -> None:
 
 @pytest.mark.kafka
 def test_user_who_may_not_see_settings_knows_no_drift_until_it_may(secure_kafka: KafkaServer) -> None:
-    """As the runbook says: the rights that the topology gives show partitions, and settings take one right more."""
+    """Reading shows partitions only, which is why the topology gives the right to see settings by itself."""
     wanted, user = spec(unique("drift")), unique("user")
     secure_kafka.add_user(user, "word")
     apply_plan(settings_of(secure_kafka), plan_topics(settings_of(secure_kafka), [wanted]))

@@ -1,6 +1,7 @@
 """What each department can reach on a broker with TLS, SCRAM and ACLs that apply made, and what it is refused."""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +14,7 @@ from tellonce.kafka.admin import Acl, Admin, TopicFacts
 from tellonce.kafka.clients import make_consumer, make_producer, make_reader
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.control import ControlReader, ControlWriter
+from tellonce.kafka.drift import Drift, read_drift
 from tellonce.kafka.errors import is_end_of_partition, message_error
 from tellonce.kafka.group import GroupReader
 from tellonce.kafka.plan import Action, TopicsPlan
@@ -86,6 +88,21 @@ def city(secure_kafka: KafkaServer) -> City:
     return made
 
 
+@pytest.fixture
+def changed_by_hand(city: City) -> Iterator[Callable[[str], None]]:
+    """A function that gives a topic another compression than the topology says; it is set right after the test."""
+    admin, changed = Admin(settings_of(city.server), "test-admin"), list[str]()
+
+    def change(name: str) -> None:
+        changed.append(name)
+        admin.change_settings(name, {"compression.type": "zstd"})
+
+    yield change
+    for name in changed:
+        admin.change_settings(name, {"compression.type": "uncompressed"})
+    wait_until(lambda: not city.plan().pending, what="the topics are as before")
+
+
 def write(city: City, principal: str, topic: str) -> None:
     """Write one message and wait for its acknowledgement."""
     with ControlWriter(city.settings(principal), "test-writer") as writer:
@@ -137,11 +154,35 @@ def test_every_principal_may_do_with_every_topic_just_what_the_topology_says(cit
         for principal in city.users
         for name, facts in Admin(city.settings(principal), "test-rights").topics(names).items()
         if isinstance(facts, TopicFacts)
-        for operation in facts.operations & {"READ", "WRITE", "CREATE", "ALTER", "DELETE", "ALTER_CONFIGS"}
+        for operation in facts.operations
+        & {"READ", "WRITE", "CREATE", "ALTER", "DELETE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"}
     }
 
     assert allowed == {one for one in expected if one[1] in names}
     assert len(allowed) > len(city.users)
+
+
+@pytest.mark.parametrize("principal", ["civil-affairs", "healthcare", "public-security", RECONCILER])
+def test_each_service_sees_the_drift_of_its_own_topics(
+    city: City, principal: str, changed_by_hand: Callable[[str], None]
+) -> None:
+    """Relay, applier, a department with both, and reconciler: a topic that it reads or writes is seen to differ."""
+    own = [spec for spec in city.specs if principal in {*spec.writers, *spec.readers}]
+    admin = Admin(city.settings(principal), "test-drift")
+    before = read_drift(admin, own, SECONDS)
+
+    for spec in own:
+        changed_by_hand(spec.name)
+
+    assert before == Drift(by_topic={}, is_complete=True)
+    wait_until(lambda: read_drift(admin, own, SECONDS).by_topic == {spec.name: 1 for spec in own}, what="the drift")
+
+
+def test_operators_see_no_settings(city: City) -> None:
+    """They run no service, so what they see stays as narrow as before: drift is for each service to tell."""
+    own = [spec for spec in city.specs if OPERATOR in {*spec.writers, *spec.readers}]
+
+    assert read_drift(Admin(city.settings(OPERATOR), "test-drift"), own, SECONDS).differences is None
 
 
 def test_principal_who_writes_to_every_topic_gets_through_where_it_may_speak(city: City) -> None:

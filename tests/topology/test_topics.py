@@ -42,10 +42,10 @@ def the_topic(topology: Topology, name: str) -> TopicSpec:
 
 
 def allowed(topology: Topology, principal: str) -> dict[str, set[str]]:
-    """The topics this principal has each operation on."""
+    """The topics whose messages this principal may read or write, or whose ends it may see."""
     granted: dict[str, set[str]] = {"READ": set(), "WRITE": set(), "DESCRIBE": set()}
     for rule in acls_of(topology):
-        if rule.principal == principal and rule.resource_type == "topic":
+        if rule.principal == principal and rule.resource_type == "topic" and rule.operation != "DESCRIBE_CONFIGS":
             granted[rule.operation].add(rule.name)
     return granted
 
@@ -199,6 +199,19 @@ def test_rights_of_operators(topology: Topology) -> None:
         "WRITE": {divergences(OPERATOR)},
         "DESCRIBE": {"citizen.identity.v1", "citizen.residence.v1", "marriage.status.v1"},
     }
+
+
+@pytest.mark.parametrize("principal", [*sorted(DEPARTMENTS), RECONCILER, OPERATOR])
+def test_services_see_the_settings_of_their_own_topics(topology: Topology, principal: str) -> None:
+    """A service compares what it reads and writes with the topology; operators run none, and nobody sees more."""
+    seen = {
+        rule.name
+        for rule in acls_of(topology)
+        if rule.principal == principal and rule.operation == "DESCRIBE_CONFIGS" and rule.resource_type == "topic"
+    }
+    own = allowed(topology, principal)
+
+    assert seen == (set() if principal == OPERATOR else own["READ"] | own["WRITE"])
 
 
 def test_each_principal_reads_in_its_own_group_only(topology: Topology) -> None:

@@ -281,7 +281,8 @@ def _in_topic(record: Record) -> Iterator[_Verdict]:
 def _subscriber_hop(record: Record, subscriber: Subscriber) -> Hop:
     ledger, statement = subscriber.ledger, subscriber.statement
     verdict = next(_at_subscriber(record, subscriber), None) or _Verdict(
-        stands=Passage.PASSED, says=ledger.state or "" if ledger else "its statement of the stream covers the event"
+        stands=Passage.PASSED,
+        says=_in_words(ledger, subscriber.trouble) if ledger else "its statement of the stream covers the event",
     )
     is_known = ledger is not None and ledger.state is not None
     return replace(
@@ -302,7 +303,7 @@ def _at_subscriber(record: Record, subscriber: Subscriber) -> Iterator[_Verdict]
         yield _Verdict(stands=Passage.UNKNOWN, says="no event is known to wait for", todo="tellonce status")
     elif subscriber.ledger is None:
         yield from _in_statement(subscriber, record.target)
-    if subscriber.trouble is not None:
+    if subscriber.ledger is None and subscriber.trouble is not None:
         todo = _once_more(record, subscriber.department)
         yield _Verdict(stands=Passage.UNKNOWN, says=subscriber.trouble, todo=todo)
     if subscriber.ledger is None and subscriber.statement is not None and subscriber.statement.unnamed:
@@ -321,6 +322,15 @@ def _in_ledger(record: Record, subscriber: Subscriber, ledger: Ledger) -> Iterat
             yield _missing(f"{has}, the event is of {target.epoch}:{target.version}", f"tellonce consume {department}")
     if ledger.parked is not None:
         yield _missing(f"it is parked ({ledger.parked})", f"tellonce parked list --view {record.view}")
+
+
+def _in_words(ledger: Ledger, trouble: str | None) -> str:
+    """The state, and why it is not known whether a divergence names the record, as a department's own user never may.
+
+    The newest change has passed all the same: its own database says so.
+    """
+    state = ledger.state or ""
+    return state if trouble is None else f"{state}; whether it differs is not known here: {trouble}"
 
 
 def _in_statement(subscriber: Subscriber, target: Event) -> Iterator[_Verdict]:

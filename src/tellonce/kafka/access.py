@@ -8,9 +8,12 @@ from tellonce.topology.topics import AclRule
 
 __all__ = ["acl_steps", "acls_wanted"]
 
-# DESCRIBE shows no data, and READ and WRITE imply it.
+# Neither shows data.
 _HARMLESS = {"DESCRIBE", "DESCRIBE_CONFIGS"}
-_IMPLIED_BY = {"DESCRIBE": {"DESCRIBE", "READ", "WRITE", "DELETE", "ALTER", "ALL"}}
+_IMPLIED_BY = {
+    "DESCRIBE": {"DESCRIBE", "READ", "WRITE", "DELETE", "ALTER", "ALL"},
+    "DESCRIBE_CONFIGS": {"DESCRIBE_CONFIGS", "ALTER_CONFIGS", "ALL"},
+}
 
 
 def acls_wanted(rules: Iterable[AclRule], principals: Mapping[str, str]) -> frozenset[Acl]:

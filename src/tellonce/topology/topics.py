@@ -70,7 +70,7 @@ class AclRule:
     principal: str
     resource_type: Literal["topic", "group"]
     name: str
-    operation: Literal["READ", "WRITE", "DESCRIBE"]
+    operation: Literal["READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"]
 
 
 # Each control topic has one writer, so that the topic tells who speaks, whatever a message says of itself: the broker
@@ -249,6 +249,8 @@ def acls_of(topology: Topology) -> tuple[AclRule, ...]:
 
     READ and WRITE imply DESCRIBE, so DESCRIBE is named only where it is all that is given: operators see how far groups
     and views have come, and none of the data.
+    Neither implies DESCRIBE_CONFIGS, by which each service compares the settings of its own topics with the topology;
+    operators run no service.
     An idempotent producer needs no more than WRITE on its topics.
     """
     specs = topics_of(topology)
@@ -261,6 +263,11 @@ def acls_of(topology: Topology) -> tuple[AclRule, ...]:
         AclRule(principal=principal, resource_type="topic", name=spec.name, operation="READ")
         for spec in specs
         for principal in spec.readers
+    }
+    rules |= {
+        AclRule(principal=principal, resource_type="topic", name=spec.name, operation="DESCRIBE_CONFIGS")
+        for spec in specs
+        for principal in {*spec.writers, *spec.readers} - {OPERATOR}
     }
     rules |= {
         AclRule(principal=OPERATOR, resource_type="topic", name=view.topic, operation="DESCRIBE")
