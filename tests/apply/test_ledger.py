@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from apply.bench import Bench
+from apply.bench import Bench, MakeBench, Shape
 from contract.forms import id_number
 from tellonce.apply.answers import answer_inquiry
 from tellonce.control.messages import Answer, Inquiry
@@ -49,6 +49,21 @@ def test_record_that_waits_for_the_snapshot_is_due_at_its_end_as_it_came(bench: 
     assert before == []
     (found,) = due(bench)
     assert (found.pseudonym, found.payload, found.order) == (bench.name(1), b"as it came", (1, 1, 1))
+
+
+def test_records_that_want_each_others_values_are_due_together(bench_of: MakeBench) -> None:
+    """However far apart they parked: alone neither gets what the other has."""
+    bench = bench_of(Shape(scope="mirror", is_unique=True))
+    bench.apply(bench.event(1, A), bench.event(2, B))
+    bench.apply(bench.event(1, B))
+    before = due(bench)
+    bench.apply(bench.event(2, A))
+
+    with bench.store.transaction() as transaction:
+        transaction.hasten([bench.name(2)])
+
+    assert before == []
+    assert {incoming.pseudonym for incoming in due(bench)} == {bench.name(1), bench.name(2)}
 
 
 def test_partition_that_somebody_added_is_not_waited_for(bench: Bench) -> None:

@@ -100,7 +100,6 @@ def settle(  # noqa: PLR0913 - what was known, wished, decided and done
         kept = None if row_digest is None else to_hex(row_digest)
     entry = Entry(
         pseudonym=event.pseudonym,
-        record_key=event.pseudonym,
         partition=event.partition,
         epoch=event.header.epoch,
         version=event.header.version,

@@ -5,7 +5,7 @@ The stream's sum and counts move with the entries, in the same transaction, unde
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Row, Table, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Table, delete, exists, func, or_, select, update
 
 from tellonce.model.digest import from_hex, to_hex
 from tellonce.model.divergence import Reason, RecordState
@@ -116,10 +116,13 @@ class Ledger:
     def due(self, partitions: int, *, limit: int = 500) -> dict[int, list[Incoming]]:
         """Gives the events, by partition, of parked records that are to be tried now.
 
-        Those that waited for the end of the epoch's snapshot are due as soon as all `partitions` have passed it.
+        Those that waited for the end of the epoch's snapshot are due as soon as all `partitions` have passed it. Those
+        that want a value of another row are due together: two of them may want each other's.
         """
         table = self._own.parked
-        when = table.c.retry_at_ms <= clock_ms(self._connection)
+        due = table.c.retry_at_ms <= clock_ms(self._connection)
+        collided = (table.c.view == self._view) & (table.c.reason == Reason.COLLISION)
+        when = or_(due, collided & exists(select(table.c.view).where(collided, due).correlate(None)))
         if self.is_complete(partitions):
             when = or_(when, table.c.reason == Reason.AWAITING_SNAPSHOT)
         # Whoever has waited longest comes first, so that nobody starves behind many that fail again and again.

@@ -155,7 +155,6 @@ class OwnTables:
             "applied",
             Column("view", Text, primary_key=True),
             Column("pseudonym", Text, primary_key=True),
-            Column("record_key", Text, nullable=False),
             Column("partition", Integer, nullable=False),
             Column("epoch", BigInteger, nullable=False),
             Column("version", BigInteger, nullable=False),

@@ -376,11 +376,15 @@ class _LedgerLook:
 
     def due(self, partitions: int, *, limit: int = 500) -> Mapping[int, Sequence[Incoming]]:
         del partitions
-        waiting: list[tuple[int, str]] = []
-        for name, one in self._ledger.listed.items():
-            is_freed = self._store.is_complete and one.given.why.reason is Reason.AWAITING_SNAPSHOT
-            if is_freed or (one.retry_at_ms is not None and one.retry_at_ms <= self.clock_ms()):
-                waiting.append((one.since_ms if one.retry_at_ms is None else one.retry_at_ms, name))
+        listed, now = self._ledger.listed, self.clock_ms()
+        due = {name for name, one in listed.items() if one.retry_at_ms is not None and one.retry_at_ms <= now}
+        freed = {Reason.AWAITING_SNAPSHOT} if self._store.is_complete else set[Reason]()
+        freed |= {Reason.COLLISION} & {listed[name].given.why.reason for name in due}
+        waiting = [
+            (one.since_ms if one.retry_at_ms is None else one.retry_at_ms, name)
+            for name, one in listed.items()
+            if name in due or one.given.why.reason in freed
+        ]
         found: dict[int, list[Incoming]] = {}
         for _, name in sorted(waiting)[:limit]:
             entry, payload = self._ledger.entries[name], self._ledger.listed[name].given.payload

@@ -30,6 +30,7 @@ _REACTIONS: Mapping[str, Why] = {
     "23P01": _COLLISION,
     "23503": Why(reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"),
 }
+_TYPES_OF_WHOLE_NUMBERS = frozenset(("int2", "int4", "int8"))
 _TYPES_OF_TEXT = frozenset(("text", "varchar", "bpchar", "citext"))
 
 
@@ -83,11 +84,18 @@ class PostgresTable:
     def keys_given(self, keys: Iterable[RowKey]) -> dict[str, list[str | None]]:
         """Gives rows' keys as parameters, a list for each column of the key."""
         values = [json.loads(key) for key in keys]
-        return {f"s{number}": [each[number] for each in values] for number in range(len(self.key))}
+        return {
+            f"s{number}": [None if each[number] is None else str(each[number]) for each in values]
+            for number in range(len(self.key))
+        }
 
     def key_of(self, values: Sequence[str | None]) -> RowKey:
-        """Gives a row's key, of which each part stays the text that its type makes of it."""
-        return json.dumps(list(values), separators=(",", ":"))
+        """Gives a row's key, of which each part but a whole number stays the text that its type makes of it."""
+        parts = [
+            int(value) if value is not None and column.kind in _TYPES_OF_WHOLE_NUMBERS else value
+            for column, value in zip(self.key, values, strict=True)
+        ]
+        return json.dumps(parts, separators=(",", ":"))
 
     def row(self, values: Sequence[Any]) -> Row:
         """Gives a row of `selected`."""
@@ -138,7 +146,7 @@ class PostgresRows:
         if after is not None:
             places = [table.cast(column.name, f"%(a{number})s") for number, column in enumerate(table.key)]
             behind = f"({keys}) > ({', '.join(places)})"
-            given |= {f"a{number}": value for number, value in enumerate(json.loads(after))}
+            given |= {f"a{number}": str(value) for number, value in enumerate(json.loads(after))}
         statement = f"SELECT {table.selected} FROM {table.name} WHERE {behind} ORDER BY {keys} LIMIT {limit:d}"  # noqa: S608 - quoted names
         return [table.row(row) for row in self._connection.exec_driver_sql(statement, given)]
 

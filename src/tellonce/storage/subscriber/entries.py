@@ -24,7 +24,6 @@ class Entry:
     """
 
     pseudonym: str
-    record_key: str
     partition: int
     epoch: int
     version: int
