@@ -26,6 +26,7 @@ Quote = Callable[[str], str]
 
 _HIDDEN_GENERATED = (2, 3)
 _ROLLS_BACK = re.compile(r"RAISE\s*\(\s*ROLLBACK", re.IGNORECASE)
+_DEFERRED = re.compile(r"INITIALLY\s+DEFERRED", re.IGNORECASE)
 _LENGTH = re.compile(r"CHAR[^(]*\((\d+)\)", re.IGNORECASE)
 
 
@@ -39,7 +40,7 @@ def open_table(connection: Connection, view: BoundView, quote: Quote) -> SqliteT
     columns = _columns(connection, view)
     primary, unique = _unique(connection, view)
     not_null = [name for name, column in columns.items() if not column.is_nullable]
-    return SqliteTable(view, key_of(view.binding, primary), unique, not_null, quote)
+    return SqliteTable(view, key_of(view.binding, primary), unique, not_null, quote, _deferred(connection, view))
 
 
 def inspect_table(connection: Connection, view: BoundView, quote: Quote) -> TableFacts:
@@ -103,6 +104,16 @@ def _unique(connection: Connection, view: BoundView) -> tuple[tuple[str, ...], l
         if all(name is not None for name in names):
             found.append(tuple(names))
     return primary, found
+
+
+def _deferred(connection: Connection, view: BoundView) -> list[str]:
+    """Gives the tables with references from or to the bound one that wait for the commit."""
+    name = _named(view)["name"]
+    statement = text(
+        "SELECT DISTINCT m.name, m.sql FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f"
+        " WHERE m.type = 'table' AND (m.name = :name COLLATE NOCASE OR f.\"table\" = :name COLLATE NOCASE)"
+    )
+    return [each for each, sql in connection.execute(statement, {"name": name}) if _DEFERRED.search(sql)]
 
 
 def _told(connection: Connection, view: BoundView) -> list[str]:

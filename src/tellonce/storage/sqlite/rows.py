@@ -31,8 +31,10 @@ class SqliteTable:
         unique: Sequence[Sequence[str]],
         not_null: Collection[str],
         quote: Callable[[str], str],
+        deferred: Sequence[str] = (),
     ) -> None:
-        """`quote` quotes an identifier."""
+        """`quote` quotes an identifier; `deferred` are the tables whose references SQLite checks at the commit only."""
+        self.deferred = deferred
         self.view = view
         self.key = key
         self.unique = unique
@@ -126,6 +128,7 @@ class SqliteRows:
 
         Each says what a conflict does, since the table's own word may be to replace another row, or to roll all back.
         """
+        broken = self._broken()
         if aside:
             self._set_aside(writes)
         keys: dict[str, Sequence[RowKey | None]] = {}
@@ -139,7 +142,17 @@ class SqliteRows:
                     for key in rows:
                         self._at(f"DELETE FROM {self._table.name}", key, {})  # noqa: S608 - a quoted name
                     keys[name] = rows
+        if self._broken() - broken:
+            raise _refused()
         return keys
+
+    def _broken(self) -> frozenset[tuple[Any, ...]]:
+        """Gives the references that lead nowhere, of those that are not checked before the commit.
+
+        SQLite tells of them for whole tables only, so what was broken before is left out by who asks.
+        """
+        found = (self._run(f"PRAGMA foreign_key_check({self._table.quote(name)})", {}) for name in self._table.deferred)
+        return frozenset(tuple(row) for rows in found for row in rows)
 
     def _update(self, key: RowKey, values: Mapping[str, Raw]) -> RowKey:
         table = self._table
@@ -218,6 +231,12 @@ class SqliteRows:
     def _run(self, statement: str, given: Mapping[str, object]) -> list[Sequence[Any]]:
         result = self._connection.exec_driver_sql(statement, cast("dict[str, Any]", dict(given)))
         return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def _refused() -> DBAPIError:
+    error = sqlite3.IntegrityError("FOREIGN KEY constraint failed")
+    error.sqlite_errorname = "SQLITE_CONSTRAINT_FOREIGNKEY"
+    return cast("DBAPIError", DBAPIError.instance(None, None, error, sqlite3.Error, connection_invalidated=False))
 
 
 def bound(raw: Raw) -> Raw:
