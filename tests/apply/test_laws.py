@@ -333,6 +333,29 @@ class TestL6MatchIsWeighed:
         assert (bench.links(2), bench.links(1)) == ([key], [])
         assert bench.state(1) is RecordState.OUT_OF_SCOPE
 
+    def test_row_that_a_clerk_used_for_the_new_holder_of_its_number_is_that_ones(self, bench: Bench) -> None:
+        """It has the new holder's number in force and other fields; that the old one once had the number is no claim."""
+        key = bench.row(A, "Wang")
+        bench.apply(bench.event(1, A, "Wang"))
+        bench.apply(bench.event(2, A, "Li"))
+        bench.change(key, name="Li")
+
+        bench.apply(bench.event(1, B, "Wang", None, A))
+
+        assert bench.names() == {A: "Li"}
+        assert bench.reason(1) is Reason.ROW_REASSIGNED
+
+    def test_row_that_a_clerk_corrected_stays_its_records(self, bench: Bench) -> None:
+        """Other fields than were last written there are nobody's claim as long as they are not somebody else's."""
+        key = bench.row(A, "Wang")
+        bench.apply(bench.event(1, A, "Wang"))
+        bench.apply(bench.event(2, A, "Li"))
+        bench.change(key, name="Weng")
+
+        bench.apply(bench.event(1, B, "Wang", None, A))
+
+        assert bench.names() == {B: "Wang"}
+
     def test_number_in_force_of_two_is_nobodys(self, bench: Bench) -> None:
         """An authority that gave one number to two people has both wait for a person."""
         bench.row(A, "Old")

@@ -192,11 +192,22 @@ def _answers(link: Link, wanted: Wanted, known: Known, terms: Terms) -> bool:
     if row is None:
         return False
     numbers = {*wanted.numbers, *known.claims, link.number}
+    if not link.by_person and _is_anothers_by_now(link, row, wanted, terms):
+        return False
     return (
         link.by_person
         or bool(row.numbers & numbers)
         or bool(link.others and terms.others_of(row.fields) == link.others)
     )
+
+
+def _is_anothers_by_now(link: Link, row: Row, wanted: Wanted, terms: Terms) -> bool:
+    """Tells whether a row that was the record's holds somebody else's number in force and other fields (L6)."""
+    in_force = {each for each, number in wanted.numbers.items() if number.rank is Rank.IN_FORCE}
+    others = terms.others_of(row.fields)
+    if row.numbers & in_force or others in ("", wanted.others, link.others):
+        return False
+    return any(rival.rank is Rank.IN_FORCE and rival.others == others for rival in link.rivals)
 
 
 def _is_open(link: Link) -> bool:

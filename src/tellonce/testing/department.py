@@ -157,7 +157,7 @@ class _Transaction:
 
     def _know(self, asked: Asked) -> Known:
         name = asked.pseudonym
-        links = self.links_of(name)
+        links = [self._with_rivals(name, link) for link in self.links_of(name)]
         has_row = any(link.row is not None and link.row.is_open for link in links)
         keys = [link.key for link in links if link.row is not None]
         candidates: list[Candidate] = []
@@ -189,14 +189,22 @@ class _Transaction:
             shared = row.numbers & asked.numbers.keys()
             if row.is_open and shared:
                 owner = self._ledger.links.get(row.key, ("", None))[0]
-                ranks: dict[str, set[Rank]] = {}
-                for name, claims in self._ledger.claims.items():
-                    if name != asked.pseudonym and (common := shared & claims.keys()):
-                        ranks[name] = {claims[each] for each in common}
-                rivals = [self._claim(name, row, found_ranks) for name, found_ranks in ranks.items()]
+                rivals = self._rivals(asked.pseudonym, row, shared)
                 mine = owner in {"", asked.pseudonym}
                 found.append(Candidate(row=row, owner=None if mine else owner, rivals=rivals))
         return found
+
+    def _with_rivals(self, name: str, link: Link) -> Link:
+        if link.row is None or self._view.others_hash(link.row.fields) == link.others:
+            return link
+        return replace(link, rivals=self._rivals(name, link.row, link.row.numbers))
+
+    def _rivals(self, mine: str, row: Row, numbers: frozenset[str]) -> list[Claim]:
+        ranks: dict[str, set[Rank]] = {}
+        for name, claims in self._ledger.claims.items():
+            if name != mine and (common := numbers & claims.keys()):
+                ranks[name] = {claims[each] for each in common}
+        return [self._claim(name, row, found) for name, found in ranks.items()]
 
     def _claim(self, name: str, claimed: Row, ranks: set[Rank]) -> Claim:
         in_force = {each for each, rank in self._ledger.claims.get(name, {}).items() if rank is Rank.IN_FORCE}

@@ -28,7 +28,7 @@ class BoundTable(Generic[T]):
         rows_of: Callable[[Connection, T], TableRows],
     ) -> None:
         """`stamp_of` gives what changes whenever the table is altered."""
-        self._view = view
+        self.view = view
         self._stamp_of = stamp_of
         self._inspect = inspect
         self._open = open_table
@@ -37,7 +37,7 @@ class BoundTable(Generic[T]):
 
     def judge(self, connection: Connection) -> Judgement:
         """Says whether the view can be applied to the table as it is."""
-        return judge(self._view, self._inspect(connection))
+        return judge(self.view, self._inspect(connection))
 
     def rows(self, connection: Connection) -> TableRows:
         """Gives the table's rows in this transaction.
@@ -49,7 +49,7 @@ class BoundTable(Generic[T]):
         if self._known is None or self._known[0] != stamp:
             refused = self.judge(connection).refused
             if refused:
-                raise RetryableError(f"{self._view.binding.place}: {'; '.join(refused)}", view=self._view.name)
+                raise RetryableError(f"{self.view.binding.place}: {'; '.join(refused)}", view=self.view.name)
             self._known = stamp, self._open(connection)
         return self._rows_of(connection, self._known[1])
 

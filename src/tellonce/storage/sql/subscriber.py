@@ -20,6 +20,7 @@ from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
 from tellonce.storage.subscriber.store import Accept, LedgerLook, Look, Record, Transaction, Written
+from tellonce.storage.subscriber.view import BoundView
 
 __all__ = ["SqlStore"]
 
@@ -47,7 +48,7 @@ class SqlStore:
         """
         with self._looked_at_anew(), writing(self._engine, lock_timeout_ms=_LOCK_TIMEOUT_MS) as connection:
             ledger = Ledger(connection, self._view)
-            yield _SqlTransaction(connection, ledger, self._table.rows(connection), self._partitions)
+            yield _SqlTransaction(connection, ledger, self._table.rows(connection), self._partitions, self._table.view)
 
     @contextmanager
     def look(self) -> Generator[Look]:
@@ -143,7 +144,10 @@ class _SqlLook:
 
 
 class _SqlTransaction:
-    def __init__(self, connection: Connection, ledger: Ledger, rows: TableRows, partitions: int) -> None:
+    def __init__(
+        self, connection: Connection, ledger: Ledger, rows: TableRows, partitions: int, view: BoundView
+    ) -> None:
+        self._view = view
         self._connection = connection
         self._ledger = ledger
         self._rows = rows
@@ -212,7 +216,27 @@ class _SqlTransaction:
         mine = self._rows.lock(keys)
         rows = self._rows.read(keys)
         found = {name: [replace(link, row=rows.get(link.key)) for link in some] for name, some in links.items()}
-        return found, frozenset(rows.keys() - mine)
+        return self._with_rivals(found), frozenset(rows.keys() - mine)
+
+    def _with_rivals(self, links: Mapping[str, list[Link]]) -> dict[str, list[Link]]:
+        """Gives the links with who else answers to their rows' numbers, where a row's other fields were changed."""
+        changed = {
+            link.key: link.row
+            for some in links.values()
+            for link in some
+            if link.row is not None and self._view.others_hash(link.row.fields) != link.others
+        }
+        if not changed:
+            return dict(links)
+        rivals = self._rivals({number for row in changed.values() for number in row.numbers}, changed)
+
+        def with_rivals(name: str, link: Link) -> Link:
+            if link.row is None or link.key not in changed:
+                return link
+            names = sorted(rivals.on(link.row.numbers) - {name})
+            return replace(link, rivals=[rivals.claim(each, link.row) for each in names])
+
+        return {name: [with_rivals(name, link) for link in some] for name, some in links.items()}
 
     def _candidates(self, asked: Sequence[Asked]) -> tuple[dict[str, list[Candidate]], frozenset[RowKey]]:
         numbers = {each: number for one in asked for each, number in one.numbers.items()}

@@ -53,6 +53,8 @@ class Link:
     is_ended: bool = False
     row: Row | None = None
     """The row as it is now; None where it is gone."""
+    rivals: Sequence["Claim"] = ()
+    """Who else answers to a number that the row holds, where its other fields are not those last written there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
