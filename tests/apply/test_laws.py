@@ -334,7 +334,7 @@ class TestL6MatchIsWeighed:
         assert bench.state(1) is RecordState.OUT_OF_SCOPE
 
     def test_row_that_a_clerk_used_for_the_new_holder_of_its_number_is_that_ones(self, bench: Bench) -> None:
-        """It has the new holder's number in force and other fields; that the old one once had the number is no claim."""
+        """It has the new holder's number and fields; that the old one once had the number is no claim."""
         key = bench.row(A, "Wang")
         bench.apply(bench.event(1, A, "Wang"))
         bench.apply(bench.event(2, A, "Li"))
@@ -355,6 +355,22 @@ class TestL6MatchIsWeighed:
         bench.apply(bench.event(1, B, "Wang", None, A))
 
         assert bench.names() == {B: "Wang"}
+
+    @pytest.mark.parametrize("one_by_one", [False, True])
+    def test_files_of_two_who_exchanged_their_numbers_stay_each_ones(self, bench: Bench, *, one_by_one: bool) -> None:
+        """Each row has the number in force of one and the other fields of the other, who had the number before."""
+        bench.row(A, "Wang")
+        bench.row(B, "Li")
+        events = [bench.event(1, B, "Wang", None, A), bench.event(2, A, "Li", None, B)]
+
+        for batch in [[event] for event in events] if one_by_one else [events]:
+            bench.apply(*batch)
+        if one_by_one:
+            bench.apply(bench.event(1, B, "Wang", None, A), looks_around=True)
+
+        assert bench.names() == {A: "Li", B: "Wang"}
+        rows = {row["pid"]: (row["number"], row["name"]) for row in bench.held()}
+        assert rows == {1: (B, "Wang"), 2: (A, "Li")}
 
     def test_number_in_force_of_two_is_nobodys(self, bench: Bench) -> None:
         """An authority that gave one number to two people has both wait for a person."""

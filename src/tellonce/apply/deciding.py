@@ -138,7 +138,9 @@ def _weigh(wanted: Wanted, known: Known, terms: Terms, own: Sequence[Link]) -> t
     """Gives the rows found that are the record's, and what is in doubt about others."""
     linked = {link.key for link in own}
     around = [(each, _rank(each, wanted)) for each in known.candidates if each.row.key not in linked]
-    rows = [*(link.row for link in own if link.row is not None), *(each.row for each, _ in around)]
+    # L6: a row with the other fields of somebody who answers to it as well is nobody's own before that is decided.
+    loose = (each.row for each, _ in around if not _fits_a_rival(each, wanted, terms))
+    rows = [*(link.row for link in own if link.row is not None), *loose]
     in_force = {each for each, number in wanted.numbers.items() if number.rank is Rank.IN_FORCE}
     has_own_row = any(row.is_open and row.numbers & in_force for row in rows)
     found: list[Row] = []
@@ -176,6 +178,11 @@ def _whose(
     # Until every record of the epoch was read, one that is not known yet may have the better claim.
     is_sure = rank is Rank.IN_FORCE and _equals(candidate.row, wanted.fields)
     return "mine" if known.is_complete or is_sure else _TOO_EARLY
+
+
+def _fits_a_rival(candidate: Candidate, wanted: Wanted, terms: Terms) -> bool:
+    others = terms.others_of(candidate.row.fields)
+    return bool(others) and others != wanted.others and any(rival.others == others for rival in candidate.rivals)
 
 
 def _is_settled(rival: Claim) -> bool:

@@ -216,10 +216,20 @@ class _Transaction:
                 and bool(row.numbers & in_force)
                 and row.key != claimed.key
                 and self._ledger.links.get(row.key, (name,))[0] == name
+                and (row.key in self._ledger.links or not self._fits_another(row, name))
                 for row in (*self._around, *(link.row for link in self.links_of(name) if link.row is not None))
             ),
             others=self._ledger.others.get(name, ""),
         )
+
+    def _fits_another(self, row: Row, name: str) -> bool:
+        others, known = self._view.others_hash(row.fields), self._ledger
+        fits = {
+            each
+            for each, claims in known.claims.items()
+            if row.numbers & claims.keys() and known.others[each] == others
+        }
+        return bool(others) and bool(fits) and name not in fits
 
     def write(self, writes: Mapping[str, Write], accept: Accept) -> Mapping[str, Written | Why]:
         results: dict[str, Written | Why] = {}

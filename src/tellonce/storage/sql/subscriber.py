@@ -272,8 +272,9 @@ class _SqlTransaction:
         rows = self._rows.read({link.key for some in links.values() for link in some})
         owners = {link.key: name for name, some in links.items() for link in some}
         loose = [row for key, row in around.items() if key not in owners]
-        own = {name: [rows[link.key] for link in links.get(name, ()) if link.key in rows] + loose for name in names}
-        return _Rivals(held, self._ledger.claims_of(names), own)
+        own = {name: [rows[link.key] for link in links.get(name, ()) if link.key in rows] for name in names}
+        others = {row.key: self._view.others_hash(row.fields) for row in loose}
+        return _Rivals(held, self._ledger.claims_of(names), own, loose, others)
 
     def write(self, writes: Mapping[str, Write], accept: Accept) -> Mapping[str, Written | Why]:
         return guarded_write(self._connection, self._rows, writes, accept) if writes else {}
@@ -306,13 +307,17 @@ class _Rivals:
         held: Sequence[tuple[str, str, Rank, str]],
         claims: Mapping[str, Mapping[str, Rank]],
         own: Mapping[str, Sequence[Row]],
+        loose: Sequence[Row],
+        loose_others: Mapping[RowKey, str],
     ) -> None:
+        """`own` are each one's rows, `loose` those of nobody, with the hashes of their other fields."""
         self._by_number: dict[str, dict[str, Rank]] = defaultdict(dict)
         self._others: dict[str, str] = {}
         for number, name, rank, others in held:
             self._by_number[number][name] = rank
             self._others[name] = others
         self._claims, self._own = claims, own
+        self._loose, self._loose_others = loose, loose_others
 
     def on(self, numbers: frozenset[str]) -> set[str]:
         """Who answers to one of these."""
@@ -322,10 +327,20 @@ class _Rivals:
         """One's claim on a row."""
         ranks = {self._by_number[number].get(name) for number in row.numbers}
         in_force = {number for number, rank in self._claims.get(name, {}).items() if rank is Rank.IN_FORCE}
-        own = (one for one in self._own.get(name, ()) if one.key != row.key)
+        loose = (one for one in self._loose if not self._fits_another(one, name))
+        own = (one for one in (*self._own.get(name, ()), *loose) if one.key != row.key)
         return Claim(
             pseudonym=name,
             rank=Rank.IN_FORCE if Rank.IN_FORCE in ranks else Rank.EARLIER,
             has_own_row=any(one.is_open and bool(one.numbers & in_force) for one in own),
             others=self._others[name],
+        )
+
+    def _fits_another(self, row: Row, name: str) -> bool:
+        """Tells whether a row of nobody has the other fields of somebody else who answers to it."""
+        others = self._loose_others[row.key]
+        return (
+            bool(others)
+            and others != self._others[name]
+            and any(self._others[e] == others for e in self.on(row.numbers))
         )
