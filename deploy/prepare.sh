@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the secrets that docker-compose.yml names, once: a password and a database URL per department, a key file per view.
+# Makes the secrets that docker-compose.yml names, once: a password and a database URL per department, a key file per view,
+# and a signing key for everybody who speaks; and the topology that the containers read, which lists the public halves.
 # What is there already stays. The containers run as whoever runs this, who alone can read them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,6 +9,14 @@ mkdir -p deploy/secrets
 
 random() {
     od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n'
+}
+
+# Neither of the shell's own: printf takes octal numbers only.
+unhex() {
+    printf '%s' "$1" | fold -w 2 | while read -r byte || [ -n "$byte" ]; do
+        # shellcheck disable=SC2059 # the format is what this makes
+        printf "\\$(printf '%03o' "0x$byte")"
+    done
 }
 
 for department in public-security civil-affairs provident-fund social-security healthcare; do
@@ -26,6 +35,22 @@ for view in citizen.identity citizen.residence marriage.status; do
         printf 'digest: %s\npseudonym: %s\n' "$(random)" "$(random)" >"deploy/secrets/$view.key"
     fi
 done
+
+# As `tellonce keys sign` does, but before there is an image that has it: OpenSSL takes 32 bytes of a secret key of
+# Ed25519 behind these 16, and gives those of the public one behind 12 others (RFC 8410).
+topology=deploy/secrets/topology.yaml
+{ cat topology.yaml && printf '\nsigning_keys:\n'; } >"$topology.new"
+for principal in public-security civil-affairs provident-fund social-security healthcare reconciler operator; do
+    file=deploy/secrets/$principal.sign
+    if [ ! -e "$file" ]; then
+        printf 'signing: %s\n' "$(random)" >"$file"
+    fi
+    public=$({ printf '%s' MC4CAQAwBQYDK2VwBCIEIA== | openssl base64 -d -A && unhex "$(sed 's/^signing: //' "$file")"; } |
+        openssl pkey -inform DER -pubout -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \n')
+    [ "${#public}" -eq 64 ] || { echo "no public key of $file: OpenSSL 1.1.1 or newer is needed" >&2; exit 1; }
+    printf '  %s: [%s]\n' "$principal" "$public" >>"$topology.new"
+done
+mv "$topology.new" "$topology"
 
 user=$(id -u)
 group=$(id -g)

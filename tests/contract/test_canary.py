@@ -27,9 +27,14 @@ def live(town: Town, processes: Processes) -> None:
     for role in ("postponed", "plain", "altered", "missing", "locked", "colliding"):
         name = town.people[role].name
         wait_until(lambda name=name: town.holds(name), PATIENCE_SECONDS, what=f"{role} is applied")  # type: ignore[misc]  # mypy infers no lambda with a default
+    # The fund's applier may be slower than the clinic's, and would write over what was meddled with before its turn.
+    plain = town.people["plain"].name
+    wait_until(lambda: town.is_written_at_fund(plain), PATIENCE_SECONDS, what="plain is applied at the fund")
     town.collide()
     town.meddle()
     wait_until(lambda: town.reasons() >= PARKED, PATIENCE_SECONDS, what=f"parked: {PARKED}")
+    # What follows corrects the same people at the authority, which would mend the rows before anybody asks for it.
+    wait_until(lambda: town.asked() >= set(city.subscribers), PATIENCE_SECONDS, what="each is asked to repair")
     if town.is_postgres:
         with city.engines[names.clinic].begin() as clerk:
             number = {"number": town.people["locked"].number}

@@ -9,8 +9,10 @@ from sqlalchemy.pool import NullPool
 
 from contract.canaries import Canaries, Resident
 from contract.city import City, drive
+from tellonce.kafka.reading import read_to_end
 from tellonce.storage.database import writing
 from tellonce.storage.tables import own_tables
+from tellonce.topology.topics import repairs
 
 __all__ = ["Town"]
 
@@ -164,6 +166,10 @@ class Town:
         """Whether the clinic has a patient of this name."""
         return name in self.city.patients().values()
 
+    def is_written_at_fund(self, name: str) -> bool:
+        """Whether the fund has an account of a person of this name."""
+        return (name,) in self.city.rows(self.city.names.fund, "SELECT xm FROM account")
+
     def reasons(self) -> set[str]:
         """The reasons for which records are parked."""
         return {one.reason for department in self.city.subscribers for one in self.city.parked(department).values()}
@@ -172,6 +178,10 @@ class Town:
         """The kinds of all divergences so far, and how each has ended."""
         events = self.city.every_divergence()
         return {str(event.kind) for event in events} | {str(event.state) for event in events}
+
+    def asked(self) -> set[str]:
+        """The departments that the reconciler has asked to have records repaired."""
+        return {name for name in self.city.subscribers if any(read_to_end(self.city.kafka, repairs(name)))}
 
     @contextmanager
     def clinic_away(self) -> Iterator[None]:

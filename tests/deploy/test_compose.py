@@ -4,6 +4,7 @@ No Docker engine is needed: the real Compose binary reads the file, and nothing 
 """
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,15 @@ import typer
 
 from tellonce.cli.main import app
 from tellonce.cli.settings import Settings
+from tellonce.control.signing import public_key_of
 from tellonce.kafka.settings import KafkaSettings
+from tellonce.keyring import load_signing_key
 from tellonce.topology import Topology, load_topology
+from tellonce.topology.topics import OPERATOR, RECONCILER
 
 ROOT = Path(__file__).parents[2]
 KEY = re.compile(r"^/run/secrets/keys/(.+)\.key$")
+SIGNING_KEY = re.compile(r"^/run/secrets/keys/(.+)\.sign$")
 
 WATCH = ("prometheus", "alertmanager", "grafana")
 
@@ -91,6 +96,44 @@ def test_departments_hold_only_the_keys_of_their_views(ours: dict[str, Service],
             views = {view.name for view in topology.published_by(department)}
             views |= {subscription.view for subscription in topology.subscribed_by(department)}
         assert keys_of(service) == views, name
+
+
+def test_whoever_speaks_is_given_its_own_signing_key(ours: dict[str, Service], topology: Topology) -> None:
+    """No department can sign for another; of people's commands one speaks as the reconciler."""
+    people = {"reconciler": {"reconciler"}, "operator": {"operator", "reconciler"}}
+    for name, service in ours.items():
+        department = name.partition("-")[2]
+        wanted = {department} if department in topology.departments else people.get(name, set())
+        targets = [str(secret.get("target", "")) for secret in service.get("secrets", ())]
+        assert {match[1] for target in targets if (match := SIGNING_KEY.match(target))} == wanted, name
+        assert not wanted or service["environment"]["TELLONCE_KEYS"] == "/run/secrets/keys", name
+
+
+def test_prepared_topology_lists_the_public_key_of_everybody_who_signs(
+    services: dict[str, Service], topology: Topology, tmp_path: Path
+) -> None:
+    """What the containers read is the contract with the keys that were made, and running it again makes no others."""
+    (tmp_path / "deploy").mkdir()
+    for name in ("topology.yaml", "deploy/prepare.sh"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    script = ["/bin/sh", str(tmp_path / "deploy" / "prepare.sh")]
+    mounted = {
+        Path(volume["source"]).relative_to(ROOT)
+        for service in services.values()
+        for volume in service["volumes"]
+        if str(volume["target"]).endswith("topology.yaml")
+    }
+
+    subprocess.run(script, check=True, timeout=30)
+    (place,) = mounted
+    prepared = load_topology(tmp_path / place)
+    subprocess.run(script, check=True, timeout=30)
+
+    keys = tmp_path / "deploy" / "secrets"
+    principals = (*topology.departments, RECONCILER, OPERATOR)
+    assert prepared.signing_keys == {name: (public_key_of(load_signing_key(keys, name)),) for name in principals}
+    assert prepared.departments == topology.departments
+    assert load_topology(tmp_path / place).signing_keys == prepared.signing_keys
 
 
 def test_ports_are_open_to_this_machine_only(services: dict[str, Service]) -> None:

@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from tellonce.cli.heartbeat import Process
     from tellonce.cli.settings import Settings
     from tellonce.cli.standing import CityStanding, ServiceStanding, SubscriptionStanding
+    from tellonce.cli.time_limit import TimeLimit
     from tellonce.control.channel import Channel
     from tellonce.control.messages import Heartbeat
     from tellonce.kafka.channel import KafkaChannel
-    from tellonce.kafka.settings import KafkaSettings
     from tellonce.topology import Topology
 
 __all__ = ["register"]
 
 _REDRAW_SECONDS = 5.0
 _WAIT_SECONDS = 0.1
-_SHORTEST_SECONDS = 0.2
 
 Heartbeats = dict["Process", "Heartbeat"]
 
@@ -50,15 +49,16 @@ def status(
 ) -> None:
     """Tell who is behind, who differs, since when and whose turn it is; reads the topics, and writes nothing."""
     from tellonce.cli.standing import Standing, Turn
+    from tellonce.cli.time_limit import TimeLimit
     from tellonce.topology import load_topology
 
     settings = settings_from(env_file)
     topology = load_topology(settings.topology)
     heartbeats: Heartbeats = {}
-    deadline = time.monotonic() + timeout_seconds
+    limit = TimeLimit(timeout_seconds)
     with ExitStack() as stack:
-        channel = _listening(settings, topology, deadline, stack)
-        is_complete = _read(channel, heartbeats, deadline)
+        channel = _listening(settings, topology, limit, stack)
+        is_complete = _read(channel, heartbeats, limit.deadline)
         standing = _told(topology, heartbeats, is_complete=is_complete, as_json=as_json, watch=watch)
         while watch:
             is_complete = _follow(channel, heartbeats, time.monotonic() + _REDRAW_SECONDS)
@@ -70,7 +70,7 @@ def status(
             raise typer.Exit(1)
 
 
-def _listening(settings: "Settings", topology: "Topology", deadline: float, stack: ExitStack) -> "KafkaChannel":
+def _listening(settings: "Settings", topology: "Topology", limit: "TimeLimit", stack: ExitStack) -> "KafkaChannel":
     """A channel that hears every service; within what is left of the time, or a sentence says why not."""
     from tellonce.cli.wiring import signatures_of
     from tellonce.control.messages import Heartbeat
@@ -80,17 +80,12 @@ def _listening(settings: "Settings", topology: "Topology", deadline: float, stac
     from tellonce.topology.topics import OPERATOR, heartbeats
 
     speakers = list(dict.fromkeys(department for _, department in services_of(topology)))
-    check_connection(_within(settings, deadline), reads=[heartbeats(speaker) for speaker in speakers])
+    check_connection(limit.within(settings.kafka), reads=[heartbeats(speaker) for speaker in speakers])
     signatures = signatures_of(settings, topology, OPERATOR, speaks=False)
-    channel = stack.enter_context(KafkaChannel(_within(settings, deadline), OPERATOR, "tellonce-status", signatures))
+    kafka = limit.within(settings.kafka)
+    channel = stack.enter_context(KafkaChannel(kafka, OPERATOR, "tellonce-status", signatures))
     channel.listen(Heartbeat, speakers, "beginning")
     return channel
-
-
-def _within(settings: "Settings", deadline: float) -> "KafkaSettings":
-    remaining = max(deadline - time.monotonic(), _SHORTEST_SECONDS)
-    limit = min(settings.kafka.connect_timeout_seconds, remaining)
-    return settings.kafka.model_copy(update={"connect_timeout_seconds": limit})
 
 
 def _read(channel: "Channel", heartbeats: Heartbeats, deadline: float) -> bool:

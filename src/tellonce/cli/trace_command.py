@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from tellonce.cli.settings import Settings
+    from tellonce.cli.time_limit import TimeLimit
     from tellonce.cli.tracing import Hop, Log, Origin, Record
     from tellonce.cli.wiring import Authority
     from tellonce.topology import Topology, View
@@ -55,6 +55,7 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Tell where a record's newest change is and where it stops, hop by hop; writes nothing and shows no value."""
+    from tellonce.cli.time_limit import TimeLimit
     from tellonce.cli.tracing import Passage, first_missing, hops_of, sentence_of
     from tellonce.topology import load_topology
 
@@ -64,7 +65,7 @@ def trace(
     _check_options(pseudonym, department, from_stdin=from_stdin)
     identifier = _identifier() if from_stdin else None
     with ExitStack() as stack:
-        tracer = _Tracer(settings, topology, department, time.monotonic() + timeout_seconds, stack)
+        tracer = _Tracer(settings, topology, department, TimeLimit(timeout_seconds), stack)
         records = tracer.records(record_type, pseudonym, identifier)
     hops = [hop for record in records for hop in hops_of(record)]
     missing = first_missing(hops)
@@ -101,16 +102,14 @@ class _Tracer:
     """Collects the facts of a record from topics and, on a department's host, from its database and keys."""
 
     def __init__(
-        self, settings: "Settings", topology: "Topology", department: str | None, deadline: float, stack: ExitStack
+        self, settings: "Settings", topology: "Topology", department: str | None, limit: "TimeLimit", stack: ExitStack
     ) -> None:
         from tellonce.cli.contract import load_contract, require_department
         from tellonce.cli.wiring import engine_of
         from tellonce.storage.own_schema import check_own_schema
 
-        limit = min(settings.kafka.connect_timeout_seconds, max(deadline - time.monotonic(), 0.5))
-        kafka = settings.kafka.model_copy(update={"connect_timeout_seconds": limit})
-        self._settings = settings.model_copy(update={"kafka": kafka})
-        self._topology, self._department, self._deadline = topology, department, deadline
+        self._settings, self._limit = settings, limit
+        self._topology, self._department = topology, department
         self._engine: Engine | None = None
         if department is not None:
             require_department(load_contract(settings), department)
@@ -121,7 +120,7 @@ class _Tracer:
         """Gives the record in each view that has it, or in all where none has."""
         from tellonce.kafka.connection import check_connection
 
-        check_connection(self._settings.kafka)
+        check_connection(self._limit.within(self._settings.kafka))
         views = [view for view in self._topology.views() if view.record_type == record_type]
         if identifier is not None:
             views = [view for view in views if self._department in {view.authority, *view.subscriptions}]
@@ -170,7 +169,7 @@ class _Tracer:
         except ConfigurationError:
             seal_key = None
         place = partition_of(pseudonym.encode(), view.partitions), pseudonym
-        return read_log(self._settings, view, place, seal_key, self._deadline)
+        return read_log(self._settings, view, place, seal_key, self._limit)
 
     def _traced(
         self,
@@ -184,9 +183,7 @@ class _Tracer:
         from tellonce.model.partitioning import partition_of
 
         departments = list(dict.fromkeys(name for view in views for name in view.subscriptions))
-        spoken = hear_departments(
-            self._settings, self._topology, departments, lambda: self._deadline - time.monotonic()
-        )
+        spoken = hear_departments(self._settings, self._topology, departments, self._limit)
         records: list[Record] = []
         for view in views:
             pseudonym, log = logs[view.name]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from tellonce.cli.settings import Settings
+from tellonce.cli.time_limit import TimeLimit
 from tellonce.cli.tracing import Difference, Event, Ledger, Log, Origin, Seal, Statement
 from tellonce.cli.wiring import Authority, signatures_of
 from tellonce.control.channel import Heard
@@ -16,9 +16,10 @@ from tellonce.control.messages import Attestation, DivergenceEvent, M
 from tellonce.kafka.channel import KafkaChannel
 from tellonce.kafka.connection import check_connection
 from tellonce.kafka.group import ReadMessage
-from tellonce.kafka.tracing import read_key
+from tellonce.kafka.settings import KafkaSettings
+from tellonce.kafka.tracing import Found, read_key
 from tellonce.model.divergence import DivergenceKind, RecordState
-from tellonce.model.errors import ConfigurationError
+from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.model.position import Header, parse_header
 from tellonce.model.seal import StreamSeal
 from tellonce.publish.images import Publication
@@ -35,15 +36,21 @@ __all__ = ["CLIENT_ID", "Spoken", "hear_departments", "key_at_authority", "read_
 
 CLIENT_ID = "tellonce-trace"
 _WAIT_SECONDS = 0.1
+_SILENCE_SECONDS = 1.0
+_NOT_ASKED = "there was no time left to ask for it; --timeout gives longer"
 
 R = TypeVar("R")
 
 
-def read_log(settings: Settings, view: View, place: tuple[int, str], seal_key: bytes | None, deadline: float) -> Log:
+def read_log(settings: Settings, view: View, place: tuple[int, str], seal_key: bytes | None, limit: TimeLimit) -> Log:
     """Gives the newest event of a pseudonym in its partition; its seal is checked where the view's key is at hand."""
     partition, pseudonym = place
-    reader = partial(read_key, settings.kafka, view.topic, partition, pseudonym.encode(), client_id=CLIENT_ID)
-    found, trouble = _allowed(settings, [view.topic], lambda: reader(deadline=deadline))
+    key = pseudonym.encode()
+
+    def read(kafka: KafkaSettings) -> Found:
+        return read_key(kafka, view.topic, partition, key, client_id=CLIENT_ID, deadline=limit.deadline)
+
+    found, trouble = _allowed(settings, limit, [view.topic], read)
     if found is None:
         return Log(trouble=trouble)
     seal = StreamSeal(seal_key, view.name, partition) if seal_key else None
@@ -77,11 +84,22 @@ def _opened(seal: StreamSeal | None, message: ReadMessage) -> Header | None:
         return None
 
 
-def _allowed(settings: Settings, topics: Sequence[str], read: Callable[[], R]) -> tuple[R | None, str | None]:
-    """What was read, or the sentence that says why this user may not; that the broker is away is raised."""
+def _allowed(
+    settings: Settings, limit: TimeLimit, topics: Sequence[str], read: Callable[[KafkaSettings], R]
+) -> tuple[R | None, str | None]:
+    """What was read, or the sentence that says why it was not; that the broker is away is raised.
+
+    Each step is given what the steps before it have left, so that none of them adds to the command's time.
+    """
+    if limit.is_over():
+        return None, _NOT_ASKED
     try:
-        check_connection(settings.kafka, reads=topics, client_id=CLIENT_ID)
-        return read(), None
+        check_connection(limit.within(settings.kafka), reads=topics, client_id=CLIENT_ID)
+        return (None, _NOT_ASKED) if limit.is_over() else (read(limit.within(settings.kafka)), None)
+    except RetryableError:
+        # A reader says what it could not do, and not what is wrong with the connection.
+        check_connection(limit.within(settings.kafka), client_id=CLIENT_ID)
+        raise
     except ConfigurationError as error:
         return None, f"it cannot be read from here: {error}"
 
@@ -116,9 +134,7 @@ class Spoken:
         return None
 
 
-def hear_departments(
-    settings: Settings, topology: Topology, departments: Sequence[str], remaining: Callable[[], float]
-) -> Spoken:
+def hear_departments(settings: Settings, topology: Topology, departments: Sequence[str], limit: TimeLimit) -> Spoken:
     """Gives what has been said of and by these departments, as far as this user may read it and time allows.
 
     Raises:
@@ -126,18 +142,26 @@ def hear_departments(
     """
     signatures = signatures_of(settings, topology, OPERATOR, speaks=False)
 
-    def listen(shape: type[M], speakers: Sequence[str]) -> tuple[list[Heard[M]], bool]:
-        with KafkaChannel(settings.kafka, OPERATOR, CLIENT_ID, signatures) as channel:
+    def listen(kafka: KafkaSettings, shape: type[M], speakers: Sequence[str]) -> tuple[list[Heard[M]], bool]:
+        with KafkaChannel(kafka, OPERATOR, CLIENT_ID, signatures) as channel:
             channel.listen(shape, speakers, "beginning")
             heard: list[Heard[M]] = []
-            while not channel.has_caught_up and remaining() > 0:
-                heard += channel.hear(shape, _WAIT_SECONDS)
+            asks_at = limit.left_seconds - _SILENCE_SECONDS
+            while not channel.has_caught_up and (left := limit.left_seconds) > 0:
+                # A client without a broker only waits for one: whether it is away must be told while there is time.
+                if left < asks_at and not limit.is_over():
+                    check_connection(limit.within(settings.kafka), client_id=CLIENT_ID)
+                    left = limit.left_seconds
+                came = channel.hear(shape, min(_WAIT_SECONDS, left))
+                heard += came
+                if came or left < asks_at:
+                    asks_at = limit.left_seconds - _SILENCE_SECONDS
             return heard, channel.has_caught_up
 
     deciders = (RECONCILER, OPERATOR)
     topics = [attestations(name) for name in departments], [divergences(name) for name in deciders]
-    stated, closed = _allowed(settings, topics[0], lambda: listen(Attestation, departments))
-    known, locked = _allowed(settings, topics[1], lambda: listen(DivergenceEvent, deciders))
+    stated, closed = _allowed(settings, limit, topics[0], lambda kafka: listen(kafka, Attestation, departments))
+    known, locked = _allowed(settings, limit, topics[1], lambda kafka: listen(kafka, DivergenceEvent, deciders))
     late = "its statements, or the divergences, were not read to their end in time; --timeout gives longer"
     is_late = not all(is_complete for _, is_complete in (each for each in (stated, known) if each))
     said = [one.message for one in (stated[0] if stated else ())]
