@@ -345,6 +345,18 @@ class TestL6MatchIsWeighed:
         assert bench.names() == {A: "Li"}
         assert bench.reason(1) is Reason.ROW_REASSIGNED
 
+    @pytest.mark.parametrize("name", ["Li", "Li, corrected"])
+    def test_row_that_a_clerk_used_for_who_had_the_number_before_is_that_ones(self, bench: Bench, name: str) -> None:
+        """The record has the number by now, but every other field is of the one who had it when the row was used."""
+        key = bench.row(A, "Wang")
+        bench.apply(bench.event(1, A, "Wang"), bench.event(2, B, "Li"))
+        bench.change(key, number=B, name=name)
+
+        bench.apply(bench.event(2, C, "Li", None, B), bench.event(1, B, "Wang", None, A))
+
+        assert bench.reason(1) is Reason.ROW_REASSIGNED
+        assert "Wang" not in bench.names().values()
+
     def test_row_that_a_clerk_corrected_stays_its_records(self, bench: Bench) -> None:
         """Other fields than were last written there are nobody's claim as long as they are not somebody else's."""
         key = bench.row(A, "Wang")

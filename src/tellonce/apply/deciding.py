@@ -209,12 +209,14 @@ def _answers(link: Link, wanted: Wanted, known: Known, terms: Terms) -> bool:
 
 
 def _is_anothers_by_now(link: Link, row: Row, wanted: Wanted, terms: Terms) -> bool:
-    """Tells whether a row that was the record's holds somebody else's number in force and other fields (L6)."""
-    in_force = {each for each, number in wanted.numbers.items() if number.rank is Rank.IN_FORCE}
+    """Tells whether a row that was the record's has been given what somebody else answers to (L6).
+
+    That is the other one's number with all other fields, or with any where nothing is as it was last written.
+    """
     others = terms.others_of(row.fields)
-    if row.numbers & in_force or others in ("", wanted.others, link.others):
+    if others in ("", wanted.others, link.others):
         return False
-    return any(rival.rank is Rank.IN_FORCE and rival.others == others for rival in link.rivals)
+    return any(rival.others == others or link.number not in row.numbers for rival in link.rivals)
 
 
 def _is_open(link: Link) -> bool:
