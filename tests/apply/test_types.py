@@ -15,7 +15,7 @@ from tellonce.storage.own_schema import create_own_schema
 from tellonce.testing.postgres_server import PostgresServer
 
 SEED = 20240229
-SHARE, SHARES = 20, 4
+SHARE, SHARES = 20, 2
 """So many trials make a share; more are made by `apply.campaign`."""
 
 
@@ -84,7 +84,7 @@ def test_no_type_ends_a_service_or_lies(engine: Engine, share: int) -> None:
 )
 def test_types_that_were_trouble(postgres_engine: Engine, kind: str, role: str, codec: str) -> None:
     """Each of these has ended a service, or hidden a row, in some release or prototype."""
-    for seed in range(3):
+    for seed in range(2):
         for count in (1, 40):
             trial = Trial(type=kind, role=role, codec=codec, count=count, scope="existing", seed=seed)  # type: ignore[arg-type]  # one of its words
             assert run(postgres_engine, trial).faults == []
@@ -96,7 +96,7 @@ def test_types_that_were_trouble(postgres_engine: Engine, kind: str, role: str, 
 )
 def test_what_sqlite_keeps_in_any_column(sqlite_engine: Engine, kind: str, role: str, codec: str) -> None:
     """Bytes that are no text, text in a column of numbers, infinity."""
-    for seed in range(3):
+    for seed in range(2):
         for count in (1, 40):
             trial = Trial(type=kind, role=role, codec=codec, count=count, scope="existing", seed=seed)  # type: ignore[arg-type]  # one of its words
             assert run(sqlite_engine, trial).faults == []

@@ -32,7 +32,8 @@ Plant = Callable[[pytest.MonkeyPatch, str], None]
 """Makes the services leak; it is given the name of somebody who is registered, for where no record is at hand."""
 
 # The search is the same on the other site, and what it costs is the city.
-pytestmark = pytest.mark.parametrize("site", ["embedded-sqlite"], indirect=True)
+# They test the canary's own search, which `make long` relies on: a city each.
+pytestmark = [pytest.mark.parametrize("site", ["embedded-sqlite"], indirect=True), pytest.mark.long]
 
 WHO = ("registry", "fund", "clinic")
 

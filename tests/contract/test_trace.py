@@ -356,7 +356,10 @@ def test_identifier_is_asked_for_on_a_terminal_and_not_shown(city: City) -> None
 
 # Killing the real one takes long, and the client is the same.
 @pytest.mark.parametrize("site", ["embedded-sqlite"], indirect=True)
-@pytest.mark.parametrize("moment", ["read_log", "hear_departments", "KafkaChannel.hear"])
+@pytest.mark.parametrize(
+    "moment",
+    ["read_log", *(pytest.param(one, marks=pytest.mark.long) for one in ("hear_departments", "KafkaChannel.hear"))],
+)
 def test_broker_that_goes_away_midway_is_told(
     city: City,
     moment: str,
