@@ -102,6 +102,8 @@ class Bench(ABC):
 
     store: SubscriberStore
     department: DepartmentStore
+    renews = True
+    """Whether plain records are renewed; else all are decided about."""
     writers_never_meet = False
     """Whether a transaction that writes is the only one, so that no row is ever held by another."""
 
@@ -173,7 +175,10 @@ class Bench(ABC):
         before = self.count_writes()
         with self.store.transaction() as transaction:
             stream = transaction.lock_stream(0)
-            carry_out(transaction, self.view, {0: stream}, events, around=[e.pseudonym for e in events if looks_around])
+            names = [event.pseudonym for event in events]
+            standings = transaction.standings(names) if self.renews and not looks_around else {}
+            around = names if looks_around else ()
+            carry_out(transaction, self.view, {0: stream}, events, standings=standings, around=around)
             transaction.save_stream(stream)
         self.writes += self.count_writes() - before
 

@@ -437,6 +437,20 @@ class TestOnPostgres:
 
         assert ["INSERT (number, value)" in found.refused[0], "DELETE ON account" in found.refused[1]] == [True, True]
 
+    def test_role_that_may_make_no_temporary_tables(self, judge: Judge, engines: Mapping[str, Engine]) -> None:
+        """Told and not refused: all goes on, more slowly."""
+        judge("postgres", PLAIN.format(type="text"))
+        database = engines["postgres"].url.database
+        with clerk(
+            engines["postgres"],
+            "GRANT ALL ON account TO {}",
+            f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
+        ) as engine:
+            found = judge_table(engine, bound(FieldSpec("value", Kind.TEXT), None))
+
+        assert not found.refused
+        assert any("GRANT TEMPORARY" in sentence for sentence in found.told)
+
     def test_rows_that_a_policy_hides(self, judge: Judge, engines: Mapping[str, Engine]) -> None:
         """What row security hides would count as gone."""
         judge("postgres", PLAIN.format(type="text"), "ALTER TABLE account ENABLE ROW LEVEL SECURITY")

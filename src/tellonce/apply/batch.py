@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from tellonce.apply.deciding import Wanted, decide
+from tellonce.apply.renewing import renewal_of
 from tellonce.apply.settling import Settled, accept, settle
 from tellonce.apply.wanted import terms_of, wanted_of
 from tellonce.model.change import ChangeEvent
@@ -13,6 +15,7 @@ from tellonce.model.position import Header
 from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Update, Why, Write
 from tellonce.storage.subscriber.entries import StreamRow
 from tellonce.storage.subscriber.facts import Asked, Known, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal, Standing
 from tellonce.storage.subscriber.store import Record, Transaction
 from tellonce.storage.subscriber.view import BoundView
 
@@ -39,12 +42,53 @@ def carry_out(
     streams: Mapping[int, StreamRow],
     offered: Sequence[Offered],
     *,
+    standings: Mapping[str, Standing] = MappingProxyType({}),
     around: Collection[str] = (),
 ) -> Mapping[str, Record]:
     """Carries events of these streams out and keeps what became of each; the streams' sums and counts move with them.
 
-    Of the records `around` rows that hold their numbers are looked for though they have a row already.
+    What the `standings` show to be plain is renewed, and the rest is decided about. Of the records `around` rows that
+    hold their numbers are looked for though they have a row already.
     """
+    renewed = _renew(transaction, view, streams, offered, standings)
+    left = [each for each in offered if each.pseudonym not in renewed]
+    return {**renewed, **_decide(transaction, view, streams, left, around)} if left else renewed
+
+
+def _renew(
+    transaction: Transaction,
+    view: BoundView,
+    streams: Mapping[int, StreamRow],
+    offered: Sequence[Offered],
+    standings: Mapping[str, Standing],
+) -> dict[str, Record]:
+    if not standings:
+        return {}
+    now_ms = transaction.clock_ms()
+    renewals: list[Renewal] = []
+    for each in offered:
+        standing = standings[each.pseudonym]
+        if standing.row is not None:
+            event = _settled(view, each, now_ms)
+            renewal = renewal_of(event, wanted_of(view, each.event), standing, now_ms)
+            renewals += [] if renewal is None else [renewal]
+    done = transaction.renew(renewals)
+    records: dict[str, Record] = {}
+    for one in renewals:
+        name = one.entry.pseudonym
+        if name in done:
+            streams[one.entry.partition].move(standings[name].entry, one.entry)
+            records[name] = Record(entry=one.entry, links=None, claims=None, others=one.others, listed=None)
+    return records
+
+
+def _decide(
+    transaction: Transaction,
+    view: BoundView,
+    streams: Mapping[int, StreamRow],
+    offered: Sequence[Offered],
+    around: Collection[str],
+) -> dict[str, Record]:
     wishes, known, decisions = foresee(transaction, view, offered, around=around)
 
     def judge(name: str, rows: Sequence[Row | None]) -> Why | None:
@@ -79,7 +123,7 @@ def foresee(
         Asked(pseudonym=name, numbers=wish.numbers, others=wish.others, looks_around=name in around)
         for name, wish in wishes.items()
     ]
-    transaction.claim([one for one in asked if one.numbers])
+    transaction.claim(asked)
     known = transaction.know(asked)
     decisions = _decisions(view, wishes, known)
     return wishes, known, decisions

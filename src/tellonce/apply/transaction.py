@@ -67,14 +67,17 @@ def apply_batch(
             raise PositionMovedError(msg, view=subscribed.name, partition=partition)
         incoming = list(batch.newest.values())
         names = [item.pseudonym for item in incoming]
-        entries, wanted = transaction.entries(names), transaction.wanted(names)
+        standings = transaction.standings(names)
+        entries = {name: one.entry for name, one in standings.items() if one.entry is not None}
+        wanted = frozenset(name for name, one in standings.items() if one.is_wanted)
         offered = _newer(subscribed, catalogue, partition, incoming, entries, wanted)
         stream.position, stream.attestable = reached, batch.attestable
         if batch.complete_epoch:
             # Known before anything is decided: with this batch no record of the stream's snapshot is unknown.
             stream.complete_epoch = batch.complete_epoch
             transaction.save_stream(stream)
-        records = carry_out(transaction, subscribed.bound, {partition: stream}, offered, around=wanted)
+        streams = {partition: stream}
+        records = carry_out(transaction, subscribed.bound, streams, offered, standings=standings, around=wanted)
         applied = _applied(entries, offered, records)
         applied.outcomes["superseded"] = len(incoming) - len(offered) + batch.superseded
         for outcome, count in applied.outcomes.items():

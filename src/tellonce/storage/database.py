@@ -29,6 +29,8 @@ OWN_SCHEMA = "tellonce"
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_SECONDS = 5
+_SESSION_SECONDS = 3_600
+"""No session is older: a temporary table holds back the freezing of all others for as long as its session lives."""
 _POSTGRES_SETTINGS: Mapping[str, str] = {
     # How values look as text: as we read and write it, whatever the department has set for its role or its database.
     "DateStyle": "ISO, YMD",
@@ -81,6 +83,7 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
         engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            pool_recycle=_SESSION_SECONDS,
             connect_args={
                 "connect_timeout": connect_seconds,
                 "client_encoding": "UTF8",

@@ -9,13 +9,15 @@ from sqlalchemy import Connection, Row, Table, delete, exists, func, or_, select
 
 from tellonce.model.digest import from_hex, to_hex
 from tellonce.model.divergence import Reason, RecordState
-from tellonce.model.errors import InvariantError
+from tellonce.model.errors import InvariantError, RetryableError
 from tellonce.model.incoming import Incoming
 from tellonce.model.position import Header, Position, parse_ranges, render_ranges
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import among, by_name, insert_if_absent, select_by_keys, upsert
+from tellonce.storage.links import Links
+from tellonce.storage.statements import among, by_name, given_rows, insert_if_absent, select_by_keys, upsert
 from tellonce.storage.subscriber.entries import COUNTED, OUTCOMES, Entry, StreamRow
-from tellonce.storage.subscriber.facts import Asked, Link, Rank, RowKey
+from tellonce.storage.subscriber.facts import RowKey
+from tellonce.storage.subscriber.renewal import Renewal, Standing
 from tellonce.storage.subscriber.store import Record
 from tellonce.storage.tables import own_tables
 
@@ -29,6 +31,7 @@ class Ledger:
         self._connection = connection
         self._view = view
         self._own = own_tables(connection.dialect.name)
+        self.links = Links(connection, view)
 
     def clock_ms(self) -> int:
         """Gives the database's time in epoch milliseconds."""
@@ -139,104 +142,53 @@ class Ledger:
         return found
 
     def save_entries(self, entries: Sequence[Entry]) -> None:
-        """Writes entries; an entry that is newer in the database stays."""
-        table = self._own.applied
-        names = Entry.__slots__
-        rows = [{"view": self._view, **{name: getattr(entry, name) for name in names}} for entry in entries]
-        upsert(self._connection, table, rows)
+        """Writes entries."""
+        upsert(self._connection, self._own.applied, [self._row(entry) for entry in entries])
 
-    def links(self, pseudonyms: Sequence[str]) -> dict[str, list[RowKey]]:
-        """Gives the keys of the rows that each record is linked to."""
-        table = self._own.linked_row
-        found: dict[str, list[RowKey]] = {}
-        statement = select(table.c.pseudonym, table.c.row_key).where(table.c.view == self._view)
-        for pseudonym, row_key in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
-            found.setdefault(str(pseudonym), []).append(str(row_key))
-        return found
-
-    def linked_to(self, row_keys: Sequence[RowKey]) -> dict[RowKey, str]:
-        """Gives the records that rows are linked to, by row."""
-        table = self._own.linked_row
-        statement = select(table.c.row_key, table.c.pseudonym).where(table.c.view == self._view)
-        rows = select_by_keys(self._connection, statement, table.c.row_key, row_keys)
-        return {str(row_key): str(pseudonym) for row_key, pseudonym in rows}
-
-    def record_links(self, pseudonyms: Collection[str]) -> dict[str, list[Link]]:
-        """Gives the links of records, without the rows themselves."""
-        table = self._own.linked_row
-        found: dict[str, list[Link]] = {}
-        statement = select(table).where(table.c.view == self._view)
-        for row in select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms)):
-            known = by_name(row)
-            link = Link(
-                key=known["row_key"],
-                number=known["number"],
-                others=known["others"],
-                by_person=bool(known["by_person"]),
-                is_ended=bool(known["is_ended"]),
-            )
-            found.setdefault(known["pseudonym"], []).append(link)
-        return found
-
-    def claims_of(self, pseudonyms: Collection[str]) -> dict[str, dict[str, Rank]]:
-        """Gives the numbers that records answer to, by hash."""
-        table = self._own.claim
-        statement = select(table.c.pseudonym, table.c.hash, table.c.rank).where(table.c.view == self._view)
-        found: dict[str, dict[str, Rank]] = {}
-        for name, number, rank in select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms)):
-            found.setdefault(str(name), {})[str(number)] = Rank(str(rank))
-        return found
-
-    def claims_on(self, numbers: Collection[str]) -> list[tuple[str, str, Rank, str]]:
-        """Gives who answers to numbers: hash, record, rank, and the hash of the record's other fields."""
-        claim = self._own.claim
-        statement = select(claim.c.hash, claim.c.pseudonym, claim.c.rank, claim.c.others).where(
-            claim.c.view == self._view
-        )
-        rows = select_by_keys(self._connection, statement, claim.c.hash, list(numbers))
-        return [(str(number), str(name), Rank(str(rank)), str(others)) for number, name, rank, others in rows]
-
-    def add_claims(self, asked: Sequence[Asked]) -> None:
-        """Keeps which numbers records answer to beside those that are kept already."""
-        rows = [
-            {"view": self._view, "hash": number, "pseudonym": one.pseudonym, "rank": each.rank, "others": one.others}
-            for one in asked
-            for number, each in one.numbers.items()
-        ]
-        upsert(self._connection, self._own.claim, rows)
+    def _row(self, entry: Entry) -> dict[str, object]:
+        return {"view": self._view, **{name: getattr(entry, name) for name in Entry.__slots__}}
 
     def save_records(self, records: Mapping[str, Record]) -> None:
         """Keeps entries, links and claims of records as they are now."""
+        self.links.save(records)
+        plain = self.links.plain_of(records)
+        rows = [
+            {**self._row(record.entry), "others": record.others, "plain": plain.get(name)}
+            for name, record in records.items()
+        ]
+        upsert(self._connection, self._own.applied, rows)
+
+    def standings(self, pseudonyms: Sequence[str]) -> dict[str, Standing]:
+        """Gives what the ledger says of each of these records, known or not."""
+        table, wanted = self._own.applied, self.wanted(pseudonyms)
+        found = {name: Standing(is_wanted=name in wanted) for name in pseudonyms}
+        statement = select(*(table.c[name] for name in Entry.__slots__), table.c.plain).where(
+            table.c.view == self._view
+        )
+        for row in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
+            entry = _entry(row)
+            answers, _, key = str(row.plain or "").partition(" ")
+            found[entry.pseudonym] = Standing(
+                entry=entry, answers=answers, row=key or None, is_wanted=entry.pseudonym in wanted
+            )
+        return found
+
+    def renew(self, renewals: Sequence[Renewal]) -> None:
+        """Keeps the entries of plain records that stay so, and what their other fields are now.
+
+        Raises:
+            RetryableError: one of them is plain no longer, since another process came between.
+        """
         table = self._own.applied
-        names = Entry.__slots__
-        entries = [
-            {"view": self._view, **{name: getattr(one.entry, name) for name in names}} for one in records.values()
-        ]
-        upsert(self._connection, table, entries)
-        linked = {name: one.links for name, one in records.items() if one.links is not None}
-        self._delete(self._own.linked_row, list(linked))
-        links = [
-            {
-                "view": self._view,
-                "row_key": link.key,
-                "pseudonym": name,
-                "number": link.number,
-                "others": link.others,
-                "by_person": link.by_person,
-                "is_ended": link.is_ended,
-            }
-            for name, some in linked.items()
-            for link in some
-        ]
-        upsert(self._connection, self._own.linked_row, links)
-        claimed = {name: one.claims for name, one in records.items() if one.claims is not None}
-        self._delete(self._own.claim, list(claimed))
-        claims = [
-            {"view": self._view, "hash": number, "pseudonym": name, "rank": rank, "others": records[name].others}
-            for name, some in claimed.items()
-            for number, rank in some.items()
-        ]
-        upsert(self._connection, self._own.claim, claims)
+        columns = {name: [getattr(one.entry, name) for one in renewals] for name in Entry.__slots__}
+        columns["others"] = [one.others for one in renewals]
+        new = given_rows(self._connection, table, columns)
+        is_its = (table.c.view == self._view) & (table.c.pseudonym == new.c.pseudonym) & table.c.plain.is_not(None)
+        values = {name: new.c[name] for name in columns if name != "pseudonym"}
+        done = self._connection.execute(update(table).where(is_its).values(values))
+        if done.rowcount != len(renewals):
+            msg = "another process decided about a record of this batch meanwhile; the batch is tried again"
+            raise RetryableError(msg, view=self._view)
 
     def wanted(self, pseudonyms: Sequence[str]) -> frozenset[str]:
         """Gives those of these records that are to be published again for this department."""

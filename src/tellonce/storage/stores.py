@@ -5,12 +5,14 @@ from sqlalchemy import Engine
 from tellonce.storage.database import reading
 from tellonce.storage.postgres import inspection as postgres
 from tellonce.storage.postgres.catalogue import stamp_of
-from tellonce.storage.postgres.rows import PostgresRows, PostgresTable
+from tellonce.storage.postgres.rows import PostgresRows
+from tellonce.storage.postgres.table import PostgresTable
 from tellonce.storage.sql.bound import BoundTable
 from tellonce.storage.sql.department import SqlDepartment
 from tellonce.storage.sql.subscriber import SqlStore
 from tellonce.storage.sqlite import inspection as sqlite
-from tellonce.storage.sqlite.rows import SqliteRows, SqliteTable
+from tellonce.storage.sqlite.rows import SqliteRows
+from tellonce.storage.sqlite.table import SqliteTable
 from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.subscriber.store import SubscriberStore
 from tellonce.storage.subscriber.table import Judgement

@@ -164,6 +164,8 @@ class OwnTables:
             Column("state", Text, nullable=False),
             Column("committed_at_ms", BigInteger, nullable=False),
             Column("applied_at_ms", BigInteger, nullable=False),
+            Column("others", Text, nullable=False, server_default=text("''")),
+            Column("plain", Text),
             self._index("applied_stream", "view", "partition", "pseudonym"),
         )
 

@@ -16,6 +16,7 @@ from tellonce.model.position import Header
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
 from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal, Standing
 from tellonce.storage.subscriber.store import Accept, Listed, Record, Written
 from tellonce.storage.subscriber.view import BoundView
 from tellonce.testing.repairs import MemoryDepartment
@@ -144,8 +145,17 @@ class _Transaction:
     def save_coverage(self, coverage: Coverage) -> None:
         self._ledger.coverage = coverage
 
+    def standings(self, pseudonyms: Sequence[str]) -> Mapping[str, Standing]:
+        entries, wanted = self.entries(pseudonyms), self.wanted(pseudonyms)
+        return {name: Standing(entry=entries.get(name), is_wanted=name in wanted) for name in pseudonyms}
+
+    def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """Leaves all to deciding."""
+        del renewals
+        return frozenset()
+
     def claim(self, asked: Sequence[Asked]) -> None:
-        for one in asked:
+        for one in (each for each in asked if each.numbers):
             known = self._ledger.claims.setdefault(one.pseudonym, {})
             known.update({each: number.rank for each, number in one.numbers.items()})
             self._ledger.others[one.pseudonym] = one.others

@@ -12,7 +12,8 @@ from tellonce.declare.codec import Raw
 from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
 from tellonce.storage.postgres.catalogue import columns_of, from_text, stamp_of, to_text, unique_columns_of
 from tellonce.storage.postgres.rights import rights_lacking
-from tellonce.storage.postgres.rows import PostgresRows, PostgresTable
+from tellonce.storage.postgres.rows import PostgresRows
+from tellonce.storage.postgres.table import PostgresTable
 from tellonce.storage.subscriber.table import (
     ColumnFacts,
     Refused,
@@ -28,6 +29,8 @@ __all__ = ["inspect_table", "open_table", "table_name"]
 
 Quote = Callable[[str], str]
 
+_MAY_STAGE = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')"
+
 
 def table_name(view: BoundView, quote: Quote) -> str:
     """Gives the bound table's quoted name."""
@@ -39,7 +42,8 @@ def open_table(connection: Connection, view: BoundView, quote: Quote) -> Postgre
     name = table_name(view, quote)
     unique = unique_columns_of(connection, name)
     key = key_of(view.binding, _primary_key(connection, name))
-    return PostgresTable(view, columns_of(connection, name), key, unique, quote)
+    may_stage = connection.execute(text(_MAY_STAGE)).scalar_one()
+    return PostgresTable(view, columns_of(connection, name), key, unique, quote, may_stage=bool(may_stage))
 
 
 def inspect_table(connection: Connection, view: BoundView, quote: Quote) -> TableFacts:
@@ -147,6 +151,11 @@ def _told(connection: Connection, name: str) -> list[str]:
     if names := list(connection.execute(deferred, {"table": name}).scalars()):
         found.append(
             f"constraints of {name} wait for the end of a transaction: {', '.join(names)}; ours are checked at once"
+        )
+    if not connection.execute(text(_MAY_STAGE)).scalar_one():
+        found.append(
+            "the role may make no temporary tables, so every record is decided about by itself, which is slower; "
+            "GRANT TEMPORARY ON DATABASE to it"
         )
     return found
 

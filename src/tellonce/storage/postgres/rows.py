@@ -2,24 +2,25 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tellonce.declare.binding import Existing
 from tellonce.model.divergence import Reason
 from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
-from tellonce.storage.postgres.catalogue import Column, from_text, to_text
+from tellonce.storage.postgres.catalogue import Column, to_text
+from tellonce.storage.postgres.renewing import PostgresRenewing
 from tellonce.storage.postgres.rights import rights_lacking
+from tellonce.storage.postgres.table import PostgresTable, wrapped
 from tellonce.storage.subscriber.decisions import Delete, Insert, Mark, Update, Why, Write
 from tellonce.storage.subscriber.facts import Number, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal
 from tellonce.storage.subscriber.table import needed_columns
-from tellonce.storage.subscriber.view import BoundView
 
-__all__ = ["PostgresRows", "PostgresTable"]
+__all__ = ["PostgresRows"]
 
 _COLLISION = Why(reason=Reason.COLLISION, detail="another row holds a value that must be unique")
 _REACTIONS: Mapping[str, Why] = {
@@ -30,83 +31,7 @@ _REACTIONS: Mapping[str, Why] = {
     "23P01": _COLLISION,
     "23503": Why(reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"),
 }
-_TYPES_OF_WHOLE_NUMBERS = frozenset(("int2", "int4", "int8"))
 _TYPES_OF_TEXT = frozenset(("text", "varchar", "bpchar", "citext"))
-
-
-class PostgresTable:
-    """What is known of a bound table, once: its statements' parts."""
-
-    def __init__(
-        self,
-        view: BoundView,
-        columns: Mapping[str, Column],
-        key: Sequence[str],
-        unique: Sequence[Sequence[str]],
-        quote: Callable[[str], str],
-    ) -> None:
-        """`quote` quotes an identifier."""
-        self.view = view
-        self.columns = columns
-        self.key = [columns[name] for name in key]
-        self.unique = unique
-        self.quote = quote
-        self.name = ".".join(quote(part) for part in view.binding.table.split("."))
-        """The table's quoted name; its last part is what the department's own predicate may call it."""
-        self.alias = quote(view.binding.table.rpartition(".")[2])
-        scope = view.binding.scope
-        predicate = scope.open if isinstance(scope, Existing) and scope.open else "true"
-        self.open = f"coalesce(({predicate.replace('%', '%%')}), false)"
-        marks = view.binding.mark
-        self.marks = {f"mark_{number}": to_text(raw) for number, raw in enumerate(marks.values())}
-        marked = [
-            f"{self.column(name)} IS NOT DISTINCT FROM {self.cast(name, f'%(mark_{number})s')}"
-            for number, name in enumerate(marks)
-        ]
-        self.marked = " AND ".join(marked) or "false"
-        held = [f"{self.column(column.column)}::text" for column in view.columns]
-        keys = [f"{self.column(column.name)}::text" for column in self.key]
-        self.selected = ", ".join([*keys, self.open, self.marked, *held])
-        self.is_key = " AND ".join(
-            f"{self.column(column.name)} = {self.cast(column.name, f's.tellonce_{number}')}"
-            for number, column in enumerate(self.key)
-        )
-        self.returned = f"ARRAY[{', '.join(keys)}]"
-
-    def column(self, name: str) -> str:
-        """Gives a column's name as statements have it."""
-        return f"{self.alias}.{self.quote(name)}"
-
-    def cast(self, name: str, expression: str) -> str:
-        """Gives an expression of text in a column's base type."""
-        return f"CAST(CAST({expression} AS pg_catalog.text) AS {self.columns[name].cast})"
-
-    def keys_given(self, keys: Iterable[RowKey]) -> dict[str, list[str | None]]:
-        """Gives rows' keys as parameters, a list for each column of the key."""
-        values = [json.loads(key) for key in keys]
-        return {
-            f"s{number}": [None if each[number] is None else str(each[number]) for each in values]
-            for number in range(len(self.key))
-        }
-
-    def key_of(self, values: Sequence[str | None]) -> RowKey:
-        """Gives a row's key, of which each part but a whole number stays the text that its type makes of it."""
-        parts = [
-            int(value) if value is not None and column.kind in _TYPES_OF_WHOLE_NUMBERS else value
-            for column, value in zip(self.key, values, strict=True)
-        ]
-        return json.dumps(parts, separators=(",", ":"))
-
-    def row(self, values: Sequence[Any]) -> Row:
-        """Gives a row of `selected`."""
-        size = len(self.key)
-        raws = (
-            from_text(self.columns[column.column].kind, value)
-            for column, value in zip(self.view.columns, values[size + 2 :], strict=True)
-        )
-        return self.view.row(
-            self.key_of(values[:size]), raws, is_open=bool(values[size]), is_marked=bool(values[size + 1])
-        )
 
 
 class PostgresRows:
@@ -186,6 +111,10 @@ class PostgresRows:
             middle = len(values) // 2
             return self._castable(column, values[:middle]) + self._castable(column, values[middle:]) if middle else []
         return values
+
+    def renew(self, renewals: Sequence[Renewal]) -> Sequence[Renewal]:
+        """Writes plain rows, and gives those that are open, hold their identifiers, and read back as they shall."""
+        return PostgresRenewing(self._connection, self._table, self.why).renew(renewals)
 
     def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:
         """Writes all, and has every deferred constraint checked."""
@@ -279,7 +208,7 @@ class PostgresRows:
                     found[name] = [None if row is None else table.key_of(row[0])]
                     cursor.nextset()
         except psycopg.Error as error:
-            raise _wrapped(error) from error
+            raise wrapped(error) from error
         return found
 
     def held_by_others(self, writes: Mapping[str, Write]) -> frozenset[str]:
@@ -341,7 +270,3 @@ def _given(key: Sequence[Column], values: int | None = None) -> str:
         arrays += [f"%(v{number})s::text[]" for number in range(values)] + ["%(places)s::int[]"]
         fields += [f"value_{number}" for number in range(values)] + ["place"]
     return f"unnest({', '.join(arrays)}) AS s ({', '.join(fields)})"
-
-
-def _wrapped(error: psycopg.Error) -> DBAPIError:
-    return cast("DBAPIError", DBAPIError.instance(None, None, error, psycopg.Error, connection_invalidated=False))

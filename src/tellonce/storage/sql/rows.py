@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.facts import Number, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal
 
 __all__ = ["TableRows"]
 
@@ -28,6 +29,16 @@ class TableRows(Protocol):
 
     def find(self, numbers: Iterable[Number]) -> Sequence[Row]:
         """Gives the open rows that hold one of these numbers, and perhaps others beside them."""
+        ...
+
+    def renew(self, renewals: Sequence[Renewal]) -> Sequence[Renewal]:
+        """Writes plain rows, and gives those that are open, hold their identifiers, and read back as they shall.
+
+        Nothing is left of a write that reads back otherwise.
+
+        Raises:
+            DBAPIError: what the database says concerns more than one record.
+        """
         ...
 
     def carry_out(self, writes: Mapping[str, Write], *, aside: bool) -> Mapping[str, Sequence[RowKey | None]]:

@@ -19,6 +19,7 @@ from tellonce.storage.sql.rows import TableRows
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Candidate, Claim, Found, Held, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal, Standing
 from tellonce.storage.subscriber.store import Accept, LedgerLook, Look, Record, Transaction, Written
 from tellonce.storage.subscriber.view import BoundView
 
@@ -118,7 +119,7 @@ class _SqlLook:
 
     def held_after(self, partition: int, after: str, limit: int) -> Sequence[Held]:
         entries = self._ledger.entries_after(partition, after, limit)
-        links = self._ledger.record_links([entry.pseudonym for entry in entries])
+        links = self._ledger.links.links_of([entry.pseudonym for entry in entries])
         rows = self._rows.read({link.key for some in links.values() for link in some})
         return [
             Held(
@@ -130,9 +131,9 @@ class _SqlLook:
 
     def rows_after(self, after: RowKey | None, limit: int) -> Sequence[Found]:
         rows = self._rows.read_after(after, limit)
-        owners = self._ledger.linked_to([row.key for row in rows])
+        owners = self._ledger.links.linked_to([row.key for row in rows])
         claims: dict[str, set[str]] = defaultdict(set)
-        for number, name, _, _ in self._ledger.claims_on(sorted({each for row in rows for each in row.numbers})):
+        for number, name, _, _ in self._ledger.links.claims_on(sorted({each for row in rows for each in row.numbers})):
             claims[number].add(name)
         entries = self._ledger.entries(sorted({name for names in claims.values() for name in names}))
         found: list[Found] = []
@@ -181,12 +182,21 @@ class _SqlTransaction:
         for kind, count in counts.items():
             save_cursor(self._connection, f"{kind}:{self._ledger.view}", str(count), finished=True)
 
+    def standings(self, pseudonyms: Sequence[str]) -> Mapping[str, Standing]:
+        return self._ledger.standings(pseudonyms)
+
+    def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        done = self._rows.renew(renewals)
+        if done:
+            self._ledger.renew(done)
+        return frozenset(one.entry.pseudonym for one in done)
+
     def claim(self, asked: Sequence[Asked]) -> None:
-        self._ledger.add_claims(asked)
+        self._ledger.links.add_claims(asked)
 
     def know(self, asked: Sequence[Asked]) -> Mapping[str, Known]:
         names = [one.pseudonym for one in asked]
-        entries, claims = self._ledger.entries(names), self._ledger.claims_of(names)
+        entries, claims = self._ledger.entries(names), self._ledger.links.claims_of(names)
         wanted, is_complete = self._ledger.wanted(names), self._ledger.is_complete(self._partitions)
         links, locked = self._linked(names)
         searching = [
@@ -211,7 +221,7 @@ class _SqlTransaction:
 
     def _linked(self, names: Sequence[str]) -> tuple[dict[str, list[Link]], frozenset[RowKey]]:
         """Gives the records' links with their rows, and the rows that another transaction holds."""
-        links = self._ledger.record_links(names)
+        links = self._ledger.links.links_of(names)
         keys = {link.key for some in links.values() for link in some}
         mine = self._rows.lock(keys)
         rows = self._rows.read(keys)
@@ -245,7 +255,7 @@ class _SqlTransaction:
         found |= self._ledger.seen([one.pseudonym for one in asked if one.looks_around])
         mine = self._rows.lock(found)
         rows = self._rows.read(found)
-        owners = self._ledger.linked_to(sorted(rows))
+        owners = self._ledger.links.linked_to(sorted(rows))
         by_number: dict[str, list[Row]] = defaultdict(list)
         for row in rows.values():
             for number in row.numbers:
@@ -266,15 +276,15 @@ class _SqlTransaction:
         return candidates, frozenset(rows.keys() - mine)
 
     def _rivals(self, numbers: set[str], around: Mapping[RowKey, Row]) -> "_Rivals":
-        held = self._ledger.claims_on(sorted(numbers))
+        held = self._ledger.links.claims_on(sorted(numbers))
         names = sorted({name for _, name, _, _ in held})
-        links = self._ledger.record_links(names)
+        links = self._ledger.links.links_of(names)
         rows = self._rows.read({link.key for some in links.values() for link in some})
         owners = {link.key: name for name, some in links.items() for link in some}
         loose = [row for key, row in around.items() if key not in owners]
         own = {name: [rows[link.key] for link in links.get(name, ()) if link.key in rows] for name in names}
         others = {row.key: self._view.others_hash(row.fields) for row in loose}
-        return _Rivals(held, self._ledger.claims_of(names), own, loose, others)
+        return _Rivals(held, self._ledger.links.claims_of(names), own, loose, others)
 
     def write(self, writes: Mapping[str, Write], accept: Accept) -> Mapping[str, Written | Why]:
         return guarded_write(self._connection, self._rows, writes, accept) if writes else {}

@@ -8,7 +8,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tellonce.declare.codec import Raw
 from tellonce.storage.database import is_infrastructure_trouble
-from tellonce.storage.sqlite.rows import SqliteRows, SqliteTable, bound
+from tellonce.storage.sqlite.rows import SqliteRows
+from tellonce.storage.sqlite.table import SqliteTable, bound
 from tellonce.storage.subscriber.table import (
     ColumnFacts,
     Refused,

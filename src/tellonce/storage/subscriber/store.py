@@ -10,6 +10,7 @@ from tellonce.model.incoming import Incoming
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Found, Held, Known, Link, Rank, Row, RowKey
+from tellonce.storage.subscriber.renewal import Renewal, Standing
 
 __all__ = ["Accept", "LedgerLook", "Listed", "Look", "Record", "SubscriberStore", "Transaction", "Written"]
 
@@ -90,6 +91,21 @@ class Transaction(Protocol):
 
     def save_coverage(self, coverage: Coverage) -> None:
         """Keeps which rows no proof speaks of, when a sweep has gone through."""
+        ...
+
+    def standings(self, pseudonyms: Sequence[str]) -> Mapping[str, Standing]:
+        """Gives what our own tables say of each of these records, known or not."""
+        ...
+
+    def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """Writes plain rows and keeps their records, and gives those of which both was done.
+
+        A store leaves whatever it likes to be decided about, but must leave all that deciding may see otherwise: a row
+        that is locked, closed or gone, holds another identifier, or does not read back as what was written.
+
+        Raises:
+            RetryableError: the database is away, or what it met concerns the whole transaction.
+        """
         ...
 
     def claim(self, asked: Sequence[Asked]) -> None:
