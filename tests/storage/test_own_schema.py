@@ -1,9 +1,12 @@
 """Our own tables are what the migrations make, and leave nothing behind."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, inspect, text
 
 from tellonce.model.errors import ConfigurationError
@@ -52,6 +55,23 @@ def test_installing_twice_is_installing_once(engine: Engine) -> None:
     create_own_schema(engine)
 
     assert shape(engine) == before
+
+
+def test_newest_revision_is_the_one_that_alembic_ends_at(engine: Engine) -> None:
+    """What a service expects, which reads no migration, is where the installation ends."""
+    with reading(engine) as connection:
+        head = ScriptDirectory.from_config(own_schema._config(connection)).get_current_head()
+
+    assert own_schema._newest_revision() == head
+
+
+def test_services_need_no_alembic() -> None:
+    """A service starts without the library that only an installation needs, and so a fifth sooner."""
+    program = "import sys, tellonce.cli.wiring; print('alembic' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
 
 
 def test_missing_tables_are_named_with_the_command_that_makes_them(engine: Engine) -> None:
