@@ -18,8 +18,8 @@ from sqlalchemy import Engine
 
 from apply.awkward import Played, draw, play, shrink
 from apply.awkward_tables import MakeTable, MemoryAwkward, SqlAwkward
+from owntables import make_own_tables
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.testing.postgres_server import PostgresServer
 
 _SHOWN = 20
@@ -72,7 +72,7 @@ def _maker(store: str, stack: ExitStack) -> MakeTable:
     else:
         engine = open_database(f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/department.sqlite")
     stack.callback(engine.dispose)
-    create_own_schema(engine)
+    make_own_tables(engine)
     return lambda shape: SqlAwkward(shape, engine)
 
 

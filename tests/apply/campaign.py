@@ -16,8 +16,8 @@ from pathlib import Path
 
 from apply.pools import EXTRA_TYPES
 from apply.typed import Outcome, draw, run, types_of
+from owntables import make_own_tables
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.testing.postgres_server import PostgresServer
 
 
@@ -41,7 +41,7 @@ def main() -> int:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             engine = open_database(f"sqlite:///{folder}/department.sqlite")
         stack.callback(engine.dispose)
-        create_own_schema(engine)
+        make_own_tables(engine)
         rng, types = random.Random(given.seed), types_of(engine)
         outcomes: list[Outcome] = [run(engine, draw(rng, types)) for _ in range(given.count)]
     failed = [outcome for outcome in outcomes if outcome.faults]

@@ -10,10 +10,10 @@ from sqlalchemy import Engine, make_url
 from apply.bench import Bench, Shape
 from apply.sql_bench import SqlBench
 from contract.forms import id_number
+from owntables import make_own_tables
 from tellonce.model.divergence import Reason
 from tellonce.model.errors import RetryableError
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.stores import subscriber_store
 from tellonce.testing.postgres_server import PostgresServer
 
@@ -24,7 +24,7 @@ A, B = id_number(1), id_number(2)
 def postgres_engine(postgres: PostgresServer) -> Iterator[Engine]:
     """A PostgreSQL database with our own tables, for all of these tests in turn."""
     engine = open_database(postgres.create_database(f"altered_{uuid4().hex}"))
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield engine
     engine.dispose()
 
@@ -39,7 +39,7 @@ def bench(postgres_engine: Engine) -> SqlBench:
 def sqlite_bench(sqlite_url: str) -> Iterator[SqlBench]:
     """The same on SQLite."""
     engine = open_database(sqlite_url)
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield opened(SqlBench(Shape(), engine))
     engine.dispose()
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from apply.awkward import Played, draw, play
 from apply.awkward_tables import MemoryAwkward, SqlAwkward
+from owntables import make_own_tables
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.testing.postgres_server import PostgresServer
 
 BREAKS: Mapping[str, tuple[str, Callable[..., object]]] = {
@@ -31,7 +31,7 @@ SAMPLES = {"memory": (1, 60, 20), "sqlite": (1, 24, 8), "postgres": (1, 24, 8)}
 def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A SQLite file with our own tables."""
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('awkward') / 'department.sqlite'}")
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield engine
     engine.dispose()
 
@@ -40,7 +40,7 @@ def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def postgres_engine(postgres: PostgresServer) -> Iterator[Engine]:
     """A PostgreSQL database with our own tables."""
     engine = open_database(postgres.create_database(f"awkward_{uuid4().hex}"))
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield engine
     engine.dispose()
 

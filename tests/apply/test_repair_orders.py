@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Engine
 
+from owntables import make_own_tables
 from reconcile.builders import FUND, HEALTH, city, pseudonym
 from tellonce.apply.repair_orders import RepairOrders
 from tellonce.control.messages import Order, RepairRequest, decode_message
@@ -13,7 +14,6 @@ from tellonce.model.errors import RetryableError
 from tellonce.model.partitioning import partition_of
 from tellonce.storage.database import open_database, writing
 from tellonce.storage.ledger import Ledger
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.stores import department_store
 from tellonce.storage.subscriber.department import DepartmentStore
 from tellonce.storage.tables import own_tables
@@ -79,7 +79,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[Books]:
         yield MemoryBooks()
         return
     engine = open_database(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_database"))
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield SqlBooks(engine)
     engine.dispose()
 

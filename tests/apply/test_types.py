@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from apply.pools import EXTRA_TYPES
 from apply.typed import Trial, draw, run, types_of
+from owntables import make_own_tables
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.testing.postgres_server import PostgresServer
 
 SEED = 20240229
@@ -23,7 +23,7 @@ SHARE, SHARES = 20, 2
 def postgres_engine(postgres: PostgresServer) -> Iterator[Engine]:
     """A PostgreSQL database with types that it does not bring along."""
     engine = open_database(postgres.create_database(f"types_{uuid4().hex}"))
-    create_own_schema(engine)
+    make_own_tables(engine)
     with engine.begin() as connection:
         for statement in EXTRA_TYPES:
             connection.exec_driver_sql(statement)
@@ -35,7 +35,7 @@ def postgres_engine(postgres: PostgresServer) -> Iterator[Engine]:
 def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A SQLite file."""
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('types') / 'department.sqlite'}")
-    create_own_schema(engine)
+    make_own_tables(engine)
     yield engine
     engine.dispose()
 

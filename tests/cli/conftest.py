@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from cli.planting import DEPARTMENT, ROOT
+from owntables import make_own_tables
 from tellonce.declare import load_source
 from tellonce.demo.tables import create_and_fill
 from tellonce.keyring import new_view_keys
 from tellonce.storage.capture import install
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.topology import load_topology
 
 
@@ -23,7 +23,7 @@ def given(tmp_path: Path) -> dict[str, Any]:
     url = f"sqlite:///{tmp_path / 'department.db'}"
     engine = open_database(url)
     create_and_fill(engine, DEPARTMENT, {})
-    create_own_schema(engine)
+    make_own_tables(engine)
     install(engine, load_source(ROOT / "producers", DEPARTMENT))
     engine.dispose()
     parts = {name: ROOT / name for name in ("schemas", "producers", "consumers")}

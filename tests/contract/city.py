@@ -19,6 +19,7 @@ from uuid import uuid4
 from sqlalchemy import Engine, RowMapping, select, text
 
 from contract import forms
+from owntables import make_own_tables
 from reconcile.running import run_once
 from tellonce.apply.applier import Applier
 from tellonce.avro.catalogue import Catalogue
@@ -45,7 +46,6 @@ from tellonce.reconcile.status import StreamStatus
 from tellonce.running import run_turns
 from tellonce.storage.capture import install
 from tellonce.storage.database import open_database, reading, writing
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.parked import ParkedRecord, list_parked
 from tellonce.storage.tables import own_tables
 from tellonce.topology import load_topology
@@ -228,7 +228,7 @@ class City:
         for statement in forms.tables_of(self.names, engine.dialect.name)[department]:
             with engine.begin() as connection:
                 connection.exec_driver_sql(statement)
-        create_own_schema(engine)
+        make_own_tables(engine)
         settings = self.settings(department)
         if sources := declared_sources(settings, load_contract(settings), department):
             install(engine, sources)

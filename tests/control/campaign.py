@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from control.samples import MESSAGES
+from owntables import make_own_tables
 from reconcile.builders import AUTHORITY, FUND, HEALTH, VIEW, Side, attestation, city, ids, mark, side
 from reconcile.memory import Town
 from tellonce.apply.repair_orders import RepairOrders
@@ -35,7 +36,6 @@ from tellonce.reconcile.core import Core
 from tellonce.reconcile.policy import ReconciliationPolicy
 from tellonce.reconcile.service import Reconciler
 from tellonce.storage.database import open_database
-from tellonce.storage.own_schema import create_own_schema
 from tellonce.storage.stores import department_store
 from tellonce.topology.topics import RECONCILER, attestations, inquiries, marks, repairs
 
@@ -124,7 +124,7 @@ class Campaign:
         channel = self.town.reconciler()
         self.reconciler = Reconciler(core, self.topology, channel, clock_ms=lambda: next(self.ticks))
         engine = open_database(f"sqlite:///{folder / 'fund.db'}")
-        create_own_schema(engine)
+        make_own_tables(engine)
         self.department = self.town.channel(FUND)
         self.repairs = RepairOrders(FUND, department_store(engine), {VIEW: self.view}, self.department)
         self.department.listen(Inquiry, (RECONCILER,), "beginning")

@@ -9,6 +9,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, inspect, text
 
+from owntables import make_own_tables
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage import own_schema
 from tellonce.storage.database import OWN_SCHEMA, open_database, reading, writing
@@ -45,6 +46,26 @@ def test_migrations_make_the_declared_tables(engine: Engine) -> None:
     declared = own_tables(engine.dialect.name).metadata.sorted_tables
     expected = {t.name: {c.name: (bool(c.nullable), c.primary_key) for c in t.columns} for t in declared}
     assert shape(engine) == expected
+
+
+def test_tables_of_the_tests_are_what_migrations_make(engine: Engine) -> None:
+    """Whoever tests on `make_own_tables` tests on what an installation gives, as often as it is asked for them."""
+    create_own_schema(engine)
+    migrated = shape(engine), indexes(engine)
+
+    for _ in range(2):
+        drop_own_schema(engine)
+        make_own_tables(engine)
+
+        check_own_schema(engine, "fund")
+        assert (shape(engine), indexes(engine)) == migrated
+
+
+def indexes(engine: Engine) -> dict[str | None, set[str | None]]:
+    """The names of each table's indexes."""
+    found = inspect(engine)
+    schema = OWN_SCHEMA if engine.dialect.name == "postgresql" else None
+    return {name: {each["name"] for each in found.get_indexes(name, schema)} for name in found.get_table_names(schema)}
 
 
 def test_installing_twice_is_installing_once(engine: Engine) -> None:
