@@ -1,11 +1,13 @@
 """With which settings the clients really run, as librdkafka itself shows them."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
 
+from kafka_brokers import Broker
 from tellonce.kafka import clients
 from tellonce.kafka.clients import ClientLog, make_admin, make_consumer, make_producer, make_reader
 from tellonce.kafka.settings import REFUSED_SETTINGS, KafkaSettings
@@ -144,3 +146,30 @@ def test_log_line_with_percent_signs_is_passed_on() -> None:
     log.log(20, "FAIL [client] [thrd:x]: 100% done")
 
     assert lines == ["100% done"]
+
+
+def test_connected_producer_sends_its_first_message_at_once(real: Broker) -> None:
+    """Who waits for a message waits for the broker, not for librdkafka's next look at its connections, 0.5 s later."""
+    topic = real.topic()
+    waits: list[float] = []
+
+    for _ in range(5):
+        before = time.monotonic()
+        producer = make_producer(real.settings, "first", connected=True)
+        producer.produce(topic, b"value")
+        assert producer.flush(10) == 0
+        waits.append(time.monotonic() - before)
+
+    # The quickest: the others may have waited for a processor.
+    assert min(waits) < 0.4
+
+
+def test_producer_is_given_where_no_broker_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with the connection is told by the first message, as ever."""
+    monkeypatch.setattr(clients, "_GREETING_SECONDS", 0.1)
+
+    producer = make_producer(settings(message_timeout_seconds=1), "first", connected=True)
+
+    producer.produce("topic", b"value")
+    assert producer.flush(0) > 0
+    producer.purge()

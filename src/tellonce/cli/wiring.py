@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
+from confluent_kafka import Producer
 from sqlalchemy import Engine
 
 from tellonce.apply.applier import Applier, ApplierSettings
@@ -183,7 +184,11 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     limits = StageLimits(max_event_bytes=kafka.max_event_bytes)
     seals = {stream: seal for view in authority.views for stream, seal in view.seals().items()}
-    sender = Sender(lambda: make_producer(kafka, name), topics, seals, time.monotonic, kafka.message_timeout_seconds)
+
+    def producer() -> Producer:
+        return make_producer(kafka, name, connected=True)
+
+    sender = Sender(producer, topics, seals, time.monotonic, kafka.message_timeout_seconds)
     stager = Stager(department, authority.publications, contract.catalogue, limits)
     cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
     log = ViewLog(

@@ -4,6 +4,7 @@ librdkafka's own defaults would reorder (idempotence off), skip (`auto.offset.re
 done, trust flipped bits and make misspelt topics, so none of them is relied on.
 """
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -34,6 +35,8 @@ OnStatistics = Callable[[str], None]
 
 STATISTICS_SECONDS = 15.0
 """How often a client that is asked for its statistics tells them: as often as Prometheus looks."""
+
+_GREETING_SECONDS = 1.0
 
 _Client = TypeVar("_Client", Producer, Consumer, AdminClient)
 
@@ -131,11 +134,14 @@ def make_producer(
     on_error: OnError | None = None,
     *,
     on_statistics: OnStatistics | None = None,
+    connected: bool = False,
 ) -> Producer:
     """Gives a producer: idempotent, acknowledged by all in-sync replicas, at most five requests in flight, lz4.
 
     A message is given up after `message_timeout_seconds`, with an error in its delivery report; librdkafka then goes on
     with the next one, so whoever needs an unbroken order must stop, discard the producer and send again.
+    With `connected` it has reached a broker when it is given, or tried for a second, for whoever waits for the first
+    message: only every 500 ms librdkafka looks for a broker to ask for an idempotent producer's id.
     `on_error` is told of failures of the connection, in the thread that polls; it must not raise.
     Nor must `on_statistics`, which is told librdkafka's statistics as JSON. They wait in memory until somebody polls,
     so a client that may rest for hours is not to be asked for them.
@@ -152,7 +158,12 @@ def make_producer(
         "message.max.bytes": settings.max_message_bytes,
     }
     wanted = _Wanted(settings, client_id, tuning, guaranteed, on_statistics)
-    return _make(Producer, wanted, _warning(client_id, on_error))
+    producer = _make(Producer, wanted, _warning(client_id, on_error))
+    if connected:
+        # What is wrong is told by the first message's delivery report.
+        with contextlib.suppress(KafkaException):
+            producer.list_topics(timeout=_GREETING_SECONDS)
+    return producer
 
 
 def make_consumer(settings: KafkaSettings, client_id: str, group_id: str, on_error: OnError | None = None) -> Consumer:

@@ -36,7 +36,7 @@ class ControlWriter:
         Raises:
             ConfigurationError: the settings are refused.
         """
-        self._producer: Producer = make_producer(settings, client_id)
+        self._producer: Producer = make_producer(settings, client_id, connected=True)
         self._longest_seconds = settings.message_timeout_seconds
         self._failure: TellonceError | None = None
 
