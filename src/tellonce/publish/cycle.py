@@ -312,7 +312,11 @@ class PublishingCycle:
         for stream_id, some in sent.items():
             count, reach = result.acknowledged.get(stream_id, 0), reaches.get(stream_id)
             if self._queues.note(stream_id, some, count, reach):
-                refused.append((some[0], str(result.troubles[stream_id].name())))
+                if some[0].record_key is None:
+                    # It is no record's fault: the topic takes nothing, not even what would stand in for the event.
+                    reach = Reach.STREAM
+                else:
+                    refused.append((some[0], str(result.troubles[stream_id].name())))
             if count:
                 self._say_recovered(stream_id)
             if reach is Reach.STREAM:
