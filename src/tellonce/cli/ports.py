@@ -1,24 +1,24 @@
 """What a relay does with the topics of its views, besides sending events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message
 
 from tellonce.kafka.clients import make_reader
+from tellonce.kafka.connection import check_connection
 from tellonce.kafka.control import ControlWriter
 from tellonce.kafka.group import read_message
 from tellonce.kafka.reading import partition_count, read_last_event
 from tellonce.kafka.settings import KafkaSettings
+from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.model.position import HEADER_NAME, Header
 from tellonce.model.seal import StreamSeal
-from tellonce.publish.log_check import LogEnd
+from tellonce.publish.log_check import Closed, LogEnd
 from tellonce.publish.orders import Grave
 from tellonce.publish.streams import StreamId
 
 __all__ = ["bury", "read_log_ends"]
-
-_LOG_END_SECONDS = 30.0
 
 
 def bury(
@@ -49,25 +49,66 @@ def read_log_ends(
     topics: Mapping[str, str],
     seals: Mapping[StreamId, StreamSeal],
     streams: Sequence[StreamId],
-) -> dict[StreamId, LogEnd]:
+    renew: Callable[[], None],
+) -> dict[StreamId, LogEnd | Closed]:
     """Gives the newest event of ours in the log of each stream, and how many partitions its topic has.
 
     What bears no seal of ours is passed over, so that nobody stops a stream by appending to it.
+    A topic that is missing, or closed to this user, keeps only its own streams back.
+    `renew` is called between the streams.
+
+    Raises:
+        RetryableError: the broker is away.
     """
+    ends: dict[StreamId, LogEnd | Closed] = {}
+    closed = _closed_topics(kafka, client_id, sorted({topics[view] for view, _ in streams}), renew)
+    # No look outlasts half the lease, which is renewed between them.
+    seconds = kafka.message_timeout_seconds
+    failures: list[RetryableError] = []
     reader = make_reader(kafka, client_id)
     try:
-        partitions = {view: partition_count(reader, topics[view], _LOG_END_SECONDS) for view, _ in streams}
-        ends: dict[StreamId, LogEnd] = {}
-        for view, number in streams:
-            newest: Header | None = None
-            if number < partitions[view]:
-                opened = partial(_opened, seals[view, number])
-                message = read_last_event(reader, topics[view], number, _LOG_END_SECONDS, opened)
-                newest = opened(message) if message else None
-            ends[view, number] = LogEnd(newest=newest, partitions=partitions[view])
-        return ends
+        for stream_id in streams:
+            topic = topics[stream_id[0]]
+            renew()
+            try:
+                ends[stream_id] = closed.get(topic) or _end_of(
+                    reader, topic, stream_id[1], seals.get(stream_id), seconds
+                )
+            except ConfigurationError as error:
+                ends[stream_id] = Closed(why=str(error))
+            except RetryableError as error:
+                failures.append(error)
+                ends[stream_id] = Closed(why=str(error))
     finally:
         reader.close()
+    if failures and len(failures) == len(streams):
+        raise failures[0]
+    return ends
+
+
+def _closed_topics(
+    kafka: KafkaSettings, client_id: str, topics: Sequence[str], renew: Callable[[], None]
+) -> dict[str, Closed]:
+    """The topics that are missing or closed; they are asked for one by one only where not all are well."""
+    renew()
+    try:
+        check_connection(kafka, reads=topics, writes=topics, client_id=client_id)
+    except ConfigurationError as error:
+        if len(topics) == 1:
+            return {topics[0]: Closed(why=str(error))}
+        each = [_closed_topics(kafka, client_id, [topic], renew) for topic in topics]
+        return {name: why for found in each for name, why in found.items()}
+    return {}
+
+
+def _end_of(reader: Consumer, topic: str, number: int, seal: StreamSeal | None, seconds: float) -> LogEnd:
+    partitions = partition_count(reader, topic, seconds)
+    newest: Header | None = None
+    if number < partitions and seal is not None:
+        opened = partial(_opened, seal)
+        message = read_last_event(reader, topic, number, seconds, opened)
+        newest = opened(message) if message else None
+    return LogEnd(newest=newest, partitions=partitions)
 
 
 def _opened(seal: StreamSeal, message: Message) -> Header | None:

@@ -4,6 +4,7 @@ Deciding code knows nothing of metrics; here they meet.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
@@ -61,11 +62,12 @@ class RelayWatch:
                 age_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
                 meters.set(m.OUTBOX_OLDEST, age_ms / 1000, **labels)
             views = read_authority_views(connection, self._views)
+        waiting = self.relay.waiting_streams() if self.relay is not None else Counter[str]()
         for view, state in views.items():
             meters.set(m.STAGED, state.staged, department=department, view=view)
             meters.set(m.UNPUBLISHED, state.unpublished, department=department, view=view)
             labels = {"service": m.Service.RELAY.value, "department": department, "view": view}
-            meters.set(m.STOPPED_STREAMS, state.stopped, **labels)
+            meters.set(m.STOPPED_STREAMS, state.stopped + waiting[view], **labels)
         if self.relay is not None:
             meters.set(m.LEASE, int(self.relay.holds_lease), department=department)
 

@@ -1,7 +1,5 @@
 """Putting the services together from settings: the one place that knows every part."""
 
-import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -46,6 +44,7 @@ from tellonce.reconcile.core import Core
 from tellonce.reconcile.policy import load_policy
 from tellonce.reconcile.service import Reconciler
 from tellonce.storage.database import open_database
+from tellonce.storage.lease import new_holder
 from tellonce.storage.outbox import Outbox
 from tellonce.storage.own_schema import check_own_schema
 from tellonce.storage.stores import department_store
@@ -156,6 +155,13 @@ def _specs_of(catalogue: Catalogue, source: Source, views: Sequence[PublishedVie
     return list(found.values())
 
 
+_RELAY_TUNING = {
+    # A topic that is gone is told after 1 s and not after librdkafka's 30 s: until then, or until the message's time is
+    # over, every other stream of the send waits, and its error is that of a broker that is away.
+    "topic.metadata.propagation.max.ms": "1000",
+}
+
+
 def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[Relay, Monitor]:
     """Gives a department's relay, connected, with what watches it; `stack` closes what was opened.
 
@@ -169,8 +175,9 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     topics = {view.name: view.view.topic for view in authority.views}
     kafka = settings.kafka
     ordering = [orders(speaker) for speaker in order_speakers(contract.topology, department)]
-    reads = [*ordering, inquiries(department), *topics.values()]
-    writes = [marks(department), answers(department), heartbeats(department), *topics.values()]
+    reads = [*ordering, inquiries(department)]
+    writes = [marks(department), answers(department), heartbeats(department)]
+    # A view's topic that is missing or closed keeps its own streams waiting, and nothing else.
     check_connection(kafka, reads=reads, writes=writes)
     check_own_schema(engine, department)
     name = f"tellonce-relay-{department}"
@@ -178,21 +185,22 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     channel = stack.enter_context(KafkaChannel(kafka, department, name, signatures))
     cycle_settings = CycleSettings(
         department=department,
-        holder=f"{socket.gethostname()}:{os.getpid()}",
+        holder=new_holder(),
         lease_seconds=kafka.lease_seconds,
         message_timeout_seconds=kafka.message_timeout_seconds,
     )
     limits = StageLimits(max_event_bytes=kafka.max_event_bytes)
     seals = {stream: seal for view in authority.views for stream, seal in view.seals().items()}
+    sending = kafka.model_copy(update={"extra": {**_RELAY_TUNING, **kafka.extra}})
 
     def producer() -> Producer:
-        return make_producer(kafka, name, connected=True)
+        return make_producer(sending, name, connected=True)
 
     sender = Sender(producer, topics, seals, time.monotonic, kafka.message_timeout_seconds)
     stager = Stager(department, authority.publications, contract.catalogue, limits)
     cycle = PublishingCycle(cycle_settings, engine, sender, stager, authority.views, contract.catalogue)
     log = ViewLog(
-        read_ends=lambda streams: read_log_ends(kafka, f"{name}-ends", topics, seals, streams),
+        read_ends=lambda streams, renew: read_log_ends(kafka, f"{name}-ends", topics, seals, streams, renew),
         bury=partial(bury, kafka, f"{name}-nulls", topics, seals),
     )
     meters = relay_meters(department, contract.topology)
@@ -211,7 +219,9 @@ def open_relay(settings: Settings, department: str, stack: ExitStack) -> tuple[R
     )
     monitor.refused = lambda: channel.refused
     stack.callback(relay.close)
-    monitor.drift = DriftWatch(meters, Service.RELAY, department, contract.topology, {*reads, *writes}, kafka)
+    monitor.drift = DriftWatch(
+        meters, Service.RELAY, department, contract.topology, {*reads, *writes, *topics.values()}, kafka
+    )
     monitor.sweeps = lambda: relay.sweeps
     return relay, monitor
 

@@ -114,7 +114,7 @@ ALERTS: tuple[Alert, ...] = (
         for_="1m",
         severity="page",
         summary="{{ $value }} streams of {{ $labels.view }} stand still at {{ $labels.department }}",
-        description="The {{ $labels.service }}'s log has `stream_stopped` with the command that mends it.",
+        description="The {{ $labels.service }}'s log has `stream_stopped` or `stream_waiting` with what mends it.",
     ),
     Alert(
         name="TellonceForged",

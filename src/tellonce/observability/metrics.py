@@ -141,7 +141,7 @@ STOPPED_STREAMS = gauge(
     "tellonce_stopped_streams",
     _TABLES,
     ("service", "department", "view"),
-    "Streams that stand still until a person runs the command that `stream_stopped` names.",
+    "Streams that stand still: `stream_stopped` names the command that mends one, `stream_waiting` what it waits for.",
     "it is not 0",
 )
 SWEEP_TIMESTAMP = gauge(

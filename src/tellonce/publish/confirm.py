@@ -1,8 +1,8 @@
 """Confirming: acknowledged events leave the staging table, and the marks behind them become sayable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
@@ -14,7 +14,7 @@ from tellonce.storage.database import clock_ms
 from tellonce.storage.statements import by_name, upsert
 from tellonce.storage.tables import own_tables
 
-__all__ = ["confirm", "load_staged", "newest_mark", "replace_refused"]
+__all__ = ["confirm", "count_staged", "load_staged", "newest_mark", "replace_refused"]
 
 
 def confirm(connection: Connection, acknowledged: Mapping[StreamId, Sequence[StagedEvent]]) -> None:
@@ -42,17 +42,35 @@ def confirm(connection: Connection, acknowledged: Mapping[StreamId, Sequence[Sta
         )
 
 
-def load_staged(connection: Connection, views: Sequence[str]) -> list[StagedEvent]:
-    """Gives what is staged and not confirmed, in the order of sending, leaving out streams that are stopped."""
-    own = own_tables(connection.dialect.name)
-    staged, stream = own.staged, own.stream
+def count_staged(connection: Connection, views: Sequence[str]) -> dict[StreamId, int]:
+    """Gives of how many events each stream's staging is, where there are any."""
+    staged = own_tables(connection.dialect.name).staged
     rows = connection.execute(
-        select(staged)
-        .join(stream, and_(staged.c.view == stream.c.view, staged.c.partition == stream.c.partition))
-        .where(staged.c.view.in_(views), stream.c.stopped.is_(None))
-        .order_by(staged.c.view, staged.c.partition, staged.c.epoch, staged.c.sequence)
+        select(staged.c.view, staged.c.partition, func.count())
+        .where(staged.c.view.in_(views))
+        .group_by(staged.c.view, staged.c.partition)
+        .order_by(staged.c.view, staged.c.partition)
     )
-    return [StagedEvent(**by_name(row)) for row in rows]
+    return {(str(view), int(partition)): int(count) for view, partition, count in rows}
+
+
+def load_staged(
+    connection: Connection, stream_id: StreamId, rows: int, fitting: Callable[[Sequence[int]], int]
+) -> tuple[list[StagedEvent], bool]:
+    """Gives a stream's next events in the order of sending, and whether these are all.
+
+    `fitting` says of the sizes of the next ones, at most `rows`, how many to load: what is too much for memory is
+    never read.
+    """
+    staged = own_tables(connection.dialect.name).staged
+    view, partition = stream_id
+    of_stream = and_(staged.c.view == view, staged.c.partition == partition)
+    order = (staged.c.epoch, staged.c.sequence)
+    measured = select(func.length(staged.c.payload)).where(of_stream).order_by(*order).limit(rows + 1)
+    sizes = [int(size) for size in connection.execute(measured).scalars()]
+    count = fitting(sizes[:rows])
+    found = connection.execute(select(staged).where(of_stream).order_by(*order).limit(count)) if count else ()
+    return [StagedEvent(**by_name(row)) for row in found], count == len(sizes)
 
 
 def newest_mark(department: str, stream: Stream, at_ms: int) -> Mark | None:

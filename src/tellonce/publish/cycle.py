@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, Engine, update
@@ -10,8 +11,9 @@ from sqlalchemy import Connection, Engine, update
 from tellonce.avro.catalogue import Catalogue
 from tellonce.control.messages import Mark
 from tellonce.model.errors import InvariantError, RetryableError
-from tellonce.publish.confirm import confirm, load_staged, newest_mark, replace_refused
-from tellonce.publish.log_check import LogReader, check_stream
+from tellonce.publish.confirm import confirm, count_staged, load_staged, newest_mark, replace_refused
+from tellonce.publish.log_check import Closed, LogEnd, LogReader, check_stream
+from tellonce.publish.queues import Queues, Reach, by_stream, reach_of, trouble_sentence
 from tellonce.publish.send import Sender, SendResult
 from tellonce.publish.stage import Stager
 from tellonce.publish.staged import StagedEvent
@@ -56,11 +58,13 @@ class Turn:
     published: Mapping[str, int]
     unpublished: int = 0
     marks: Sequence[Mark] = ()
+    is_behind: bool = False
+    """Whether the staging table holds more that can be sent now."""
 
     @property
     def is_idle(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.changes or self.snapshot_records or self.published or self.unpublished)
+        return not (self.changes or self.snapshot_records or self.published or self.unpublished or self.is_behind)
 
 
 class PublishingCycle:
@@ -86,14 +90,20 @@ class PublishingCycle:
         self._monotonic = monotonic
         self._lease: Lease | None = None
         self._renewed_at = 0.0
-        self._unsent: list[StagedEvent] = []
+        self._queues = Queues()
         self._is_full = False
         self._stopped: set[StreamId] = set()
+        self._read_log_ends: LogReader | None = None
 
     @property
     def owes_markers(self) -> bool:
         """Whether a stream's newest event leaves something open, so that a marker has to follow."""
         return bool(self._sender.owed)
+
+    @property
+    def troubled(self) -> frozenset[StreamId]:
+        """The streams that wait for their topic, or have waited and are only being tried again."""
+        return self._queues.troubled
 
     @property
     def lease(self) -> Lease | None:
@@ -114,20 +124,19 @@ class PublishingCycle:
             if lease is None:
                 return False
             streams = load_streams(connection, list(self._views), lock=False)
-        ends = read_log_ends(list(streams))
+        self._lease, self._renewed_at = lease, self._monotonic()
+        self._read_log_ends = read_log_ends
+        ends = read_log_ends(list(streams), self._renew_if_old)
         self._stopped.clear()
         with writing(self._engine) as connection:
             hold_lease(connection, lease)
+            staged = count_staged(connection, list(self._views))
+            self._queues.behind = dict.fromkeys(staged)
             for stream_id, stream in streams.items():
-                sentence = check_stream(stream, self._views[stream.view], ends[stream_id])
-                self._set_stopped(connection, stream, sentence)
-                newest = ends[stream_id].newest
-                if sentence is None and newest is not None and not newest.settles_all:
-                    self._sender.owed.add(stream_id)
-            self._unsent = load_staged(connection, list(self._views))
-        self._sender.assume_attempted(self._unsent)
-        self._lease, self._renewed_at = lease, self._monotonic()
-        _log.info("lease_taken", department=settings.department, fence=lease.fence, staged=len(self._unsent))
+                self._sender.assume_attempted(stream_id, stream.epoch, stream.staged_sequence)
+                self._judge(connection, stream, ends[stream_id])
+        self._renewed_at = self._monotonic()
+        _log.info("lease_taken", department=settings.department, fence=lease.fence, staged=sum(staged.values()))
         return True
 
     def newest_marks(self) -> Sequence[Mark]:
@@ -146,32 +155,37 @@ class PublishingCycle:
             RetryableError: database or broker is away; everything stays where it was.
         """
         lease = self._held_lease()
-        changes = snapshot_records = unpublished = 0
-        if not self._unsent:
-            owed = self._sender.owed_now()
-            with writing(self._engine) as connection:
-                hold_lease(connection, lease)
-                staged = self._stager.stage(connection, owed)
-            self._renewed_at = self._monotonic()
-            self._unsent, self._stopped = staged.events, staged.stopped
-            self._is_full = staged.is_full
-            changes, snapshot_records, unpublished = staged.changes, staged.snapshot_records, staged.unpublished
+        self._look_again()
+        owed = frozenset(s for s in self._sender.owed_now() if self._is_open(s) and s not in self._queues.behind)
+        with writing(self._engine) as connection:
+            hold_lease(connection, lease)
+            staged = self._stager.stage(connection, owed)
+            self._stopped, self._is_full = staged.stopped, staged.is_full
+            events = self._next(connection, staged.events)
+        self._renewed_at = self._monotonic()
         published: Mapping[str, int] = {}
         marks: Sequence[Mark] = ()
-        if self._unsent:
-            published, marks = self._send()
+        if events:
+            published, marks = self._send(events)
         return Turn(
-            changes=changes,
-            snapshot_records=snapshot_records,
+            changes=staged.changes,
+            snapshot_records=staged.snapshot_records,
             published=published,
-            unpublished=unpublished,
+            unpublished=staged.unpublished,
             marks=marks,
+            is_behind=bool(self._queues.behind),
         )
+
+    def wait(self, stream_id: StreamId, why: str) -> None:
+        """Lets a stream wait for its topic, and says so once."""
+        if self._queues.wait(stream_id, why, self._monotonic()):
+            view, partition = stream_id
+            _log.error("stream_waiting", department=self._settings.department, view=view, partition=partition, why=why)
 
     def forget(self) -> None:
         """Drops the producer and what is in hand, as after any doubt about the lease or the database."""
         self._sender.discard_producer()
-        self._unsent = []
+        self._queues.let_go()
         self._lease = None
 
     def release(self) -> None:
@@ -195,29 +209,123 @@ class PublishingCycle:
                 hold_lease(connection, self._held_lease())
             self._renewed_at = self._monotonic()
 
-    def _send(self) -> tuple[Mapping[str, int], Sequence[Mark]]:
-        self._renew_if_old()
-        events = [event for event in self._unsent if event.stream_id not in self._stopped]
-        result = self._sender.send(events, more_waiting=self._is_full)
-        acknowledged = _acknowledged(events, result)
+    def _is_open(self, stream_id: StreamId) -> bool:
+        return stream_id not in self._stopped and not self._queues.is_waiting(stream_id)
+
+    def _look_again(self) -> None:
+        """Looks whether what the due streams waited for is over."""
+        due = self._queues.due(self._monotonic())
+        if not due or self._read_log_ends is None:
+            return
+        # A topic that was made again is another log: it must show what the broker acknowledged, as at the start.
+        ends = self._read_log_ends(due, self._renew_if_old)
+        with writing(self._engine) as connection:
+            hold_lease(connection, self._held_lease())
+            streams = load_streams(connection, sorted({view for view, _ in due}), lock=False)
+            for stream_id in due:
+                self._judge(connection, streams[stream_id], ends[stream_id])
+        self._renewed_at = self._monotonic()
+
+    def _judge(self, connection: Connection, stream: Stream, end: LogEnd | Closed) -> None:
+        """Lets a stream go on, wait or stop, by what its log shows."""
+        stream_id = stream.stream_id
+        if isinstance(end, Closed):
+            self.wait(stream_id, end.why)
+            return
+        sentence = check_stream(stream, self._views[stream.view], end)
+        self._set_stopped(connection, stream, sentence)
+        if sentence is not None:
+            self._queues.recovered(stream_id)
+            self._queues.behind.pop(stream_id, None)
+            self._sender.owed.discard(stream_id)
+            return
+        self._queues.resume(stream_id)
+        if end.newest is not None and not end.newest.settles_all:
+            self._sender.owed.add(stream_id)
+
+    def _next(self, connection: Connection, staged: Sequence[StagedEvent]) -> list[StagedEvent]:
+        """Gives what is sent now: what was just staged where nothing of the stream waits before it, else that."""
+        queues, events = self._queues, list[StagedEvent]()
+        room = queues.limits.turn_bytes
+        for stream_id, fresh in by_stream(staged).items():
+            if stream_id in queues.behind or not self._is_open(stream_id):
+                continue
+            sizes = [len(event.payload) for event in fresh]
+            count = queues.portion(stream_id, sizes, room)
+            room = max(0, room - sum(sizes[:count]))
+            events += fresh[:count]
+            if count < len(fresh):
+                queues.behind[stream_id] = None
+        fresh_streams = {event.stream_id for event in events}
+        for stream_id in [s for s in queues.behind if s not in fresh_streams]:
+            if room <= 0:
+                break
+            del queues.behind[stream_id]
+            if self._is_open(stream_id):
+                loaded = self._load(connection, stream_id, room)
+                room -= sum(len(event.payload) for event in loaded)
+                events += loaded
+        return events
+
+    def _load(self, connection: Connection, stream_id: StreamId, room: int) -> list[StagedEvent]:
+        fitting = partial(self._queues.portion, stream_id, room=room)
+        loaded, are_all = load_staged(connection, stream_id, self._queues.limits.rows, fitting)
+        if not are_all:
+            # Behind the others now, so that each has its turn.
+            self._queues.behind[stream_id] = None
+        elif not loaded:
+            self._say_recovered(stream_id)
+        return loaded
+
+    def _say_recovered(self, stream_id: StreamId) -> None:
+        if self._queues.recovered(stream_id):
+            view, partition = stream_id
+            _log.info("stream_resumed", department=self._settings.department, view=view, partition=partition)
+
+    def _send(self, events: Sequence[StagedEvent]) -> tuple[Mapping[str, int], Sequence[Mark]]:
+        result = self._sender.send(events, self._renew_if_old, more_waiting=self._is_full)
+        sent = by_stream(events)
+        acknowledged = {stream_id: some[: result.acknowledged.get(stream_id, 0)] for stream_id, some in sent.items()}
         with writing(self._engine) as connection:
             hold_lease(connection, self._held_lease())
             confirm(connection, acknowledged)
-            for event in result.refused:
-                why = str(result.trouble.name()) if result.trouble else "refused"
+            for event, why in self._note(sent, result):
                 replace_refused(connection, self._settings.department, self._catalogue, event, why)
             now = clock_ms(connection)
-            left = result.trouble is not None
-            self._unsent = load_staged(connection, list(self._views)) if left else []
         self._renewed_at = self._monotonic()
-        if result.trouble is not None and not result.refused:
+        if result.trouble is not None:
             name = result.trouble.name()
             msg = f"expected the broker to take events, found {name}; they stay staged and are sent again"
-            raise RetryableError(msg, error=name, staged=len(self._unsent))
+            raise RetryableError(msg, error=name, staged=len(events))
         published: dict[str, int] = {}
         for (view, _), some in acknowledged.items():
-            published[view] = published.get(view, 0) + len(some)
+            if some:
+                published[view] = published.get(view, 0) + len(some)
         return published, [_mark(self._settings.department, event, now) for event in result.flagged if event.mark_sum]
+
+    def _note(
+        self, sent: Mapping[StreamId, Sequence[StagedEvent]], result: SendResult
+    ) -> Sequence[tuple[StagedEvent, str]]:
+        """Notes how far each stream got, and gives the events that are to be parked."""
+        reaches = reach_of(result.troubles, is_any_acknowledged=any(result.acknowledged.values()))
+        refused: list[tuple[StagedEvent, str]] = []
+        for stream_id, some in sent.items():
+            count, reach = result.acknowledged.get(stream_id, 0), reaches.get(stream_id)
+            if self._queues.note(stream_id, some, count, reach):
+                if some[0].record_key is None:
+                    # It is no record's fault: the topic takes nothing, not even what would stand in for the event.
+                    reach = Reach.STREAM
+                else:
+                    refused.append((some[0], str(result.troubles[stream_id].name())))
+            if count:
+                self._say_recovered(stream_id)
+            if reach is Reach.STREAM:
+                view, partition = stream_id
+                topic = self._views[view].view.topic
+                self.wait(stream_id, trouble_sentence(topic, partition, result.troubles[stream_id]))
+            elif reach is Reach.BROKER:
+                result.trouble = result.trouble or result.troubles[stream_id]
+        return refused
 
     def _set_stopped(self, connection: Connection, stream: Stream, sentence: str | None) -> None:
         if sentence is not None:
@@ -228,13 +336,6 @@ class PublishingCycle:
             of_stream = (table.c.view == stream.view, table.c.partition == stream.partition)
             connection.execute(update(table).where(*of_stream).values(stopped=sentence))
             stream.stopped = sentence
-
-
-def _acknowledged(events: Sequence[StagedEvent], result: SendResult) -> dict[StreamId, list[StagedEvent]]:
-    by_stream: dict[StreamId, list[StagedEvent]] = {}
-    for event in events:
-        by_stream.setdefault(event.stream_id, []).append(event)
-    return {stream: some[: result.acknowledged.get(stream, 0)] for stream, some in by_stream.items()}
 
 
 def _mark(department: str, event: StagedEvent, at_ms: int) -> Mark:

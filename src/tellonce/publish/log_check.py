@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tellonce.model.position import Header
 from tellonce.publish.streams import PublishedView, Stream, StreamId
 
-__all__ = ["LogEnd", "LogReader", "check_stream"]
+__all__ = ["Closed", "LogEnd", "LogReader", "check_stream"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,15 @@ class LogEnd:
     partitions: int
 
 
-LogReader = Callable[[Sequence[StreamId]], Mapping[StreamId, LogEnd]]
-"""Gives the ends of the logs of some streams."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """A log that cannot be looked at or written now, with the sentence that says why and what mends it."""
+
+    why: str
+
+
+LogReader = Callable[[Sequence[StreamId], Callable[[], None]], Mapping[StreamId, LogEnd | Closed]]
+"""Gives the ends of the logs of some streams; it calls the second argument between them, which keeps the lease."""
 
 
 def check_stream(stream: Stream, view: PublishedView, end: LogEnd) -> str | None:

@@ -1,6 +1,7 @@
 """The relay: publishes what waits in one authority's database, answers for its ledger and carries out orders."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine, update
 
 from tellonce.control.channel import Channel, Heard, Place
 from tellonce.control.messages import Inquiry, Order
+from tellonce.model.errors import ConfigurationError
 from tellonce.model.rounds import Rounds
 from tellonce.observability.messages import message_by_itself
 from tellonce.publish.answers import answer_inquiry
@@ -122,12 +124,17 @@ class Relay:
     def is_done(self) -> bool:
         """Tells whether nothing is left to do or to say, all orders were read, and a sweep has been through."""
         has_swept = not self._sweeping and self.sweeps > 0
-        return self._is_idle and not self._cycle.owes_markers and has_swept and self._channel.has_caught_up
+        is_clear = self._is_idle and not self._cycle.owes_markers and not self._cycle.troubled
+        return is_clear and has_swept and self._channel.has_caught_up
 
     @property
     def holds_lease(self) -> bool:
         """Whether it may publish; else it waits for another's lease to end."""
         return self._cycle.lease is not None
+
+    def waiting_streams(self) -> Counter[str]:
+        """Gives how many streams of each view wait for their topic."""
+        return Counter(view for view, _ in self._cycle.troubled)
 
     def pause(self) -> None:
         """Lets go of everything in hand: what is staged is read again from the database."""
@@ -240,11 +247,19 @@ class Relay:
 
     def _bury(self) -> bool:
         """Sends the null that follows a delete which every live subscription has attested."""
+        # Where a topic is away, so are its graves; they wait with its streams.
+        views = [view for view in self._views if view not in self.waiting_streams()]
         with reading(self._engine) as connection:
-            due = due_tombstones(connection, list(self._views))
+            due = due_tombstones(connection, views)
         if not due:
             return False
-        self._topics.bury(due)
+        try:
+            self._topics.bury(due)
+        except ConfigurationError as error:
+            # One topic is missing or closed, and the error need not say which: all that were written to are looked at.
+            for stream_id in {(grave.view, grave.partition) for grave in due}:
+                self._cycle.wait(stream_id, str(error))
+            return False
         table = own_tables(self._engine.dialect.name).published
         with writing(self._engine) as connection:
             for grave in due:

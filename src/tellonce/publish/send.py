@@ -1,10 +1,11 @@
-"""Sending staged events: in order, with the same sequences each time, and nothing behind a failure.
+"""Sending staged events: in order, with the same sequences each time, each stream with its own trouble.
 
-librdkafka drops a message that it cannot deliver and goes on with the next, so after any failure the producer is
-discarded with all it holds, and the stream is sent again from its first unacknowledged event.
+librdkafka drops a message that it cannot deliver and goes on with the next, so after any failure nothing more of that
+stream is handed over, the producer is discarded with all it holds, and the stream is sent again from its first
+unacknowledged event.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,8 +20,8 @@ __all__ = ["SendResult", "Sender"]
 
 _FLAG_INTERVAL_SECONDS = 1.0
 _POLL_EVERY = 500
-# Errors of one message that no later try will cure: the broker refuses it for what it is.
-_REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
+_FLUSH_SECONDS = 0.5
+"""Between slices of waiting so long the lease is renewed, if it is time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,12 +30,13 @@ class SendResult:
 
     `acknowledged` counts, per stream, how many of its events from the first on are in the log.
     `flagged` are those of them at which a department may attest.
-    `refused` is the event of each stream that the broker will never take.
+    `troubles` holds the error of each stream that did not get to its end, and `trouble` one that no stream is to blame
+    for.
     """
 
     acknowledged: dict[StreamId, int] = field(default_factory=dict[StreamId, int])
     flagged: list[StagedEvent] = field(default_factory=list[StagedEvent])
-    refused: list[StagedEvent] = field(default_factory=list[StagedEvent])
+    troubles: dict[StreamId, KafkaError] = field(default_factory=dict[StreamId, KafkaError])
     trouble: KafkaError | None = None
 
 
@@ -43,6 +45,10 @@ class _Attempt:
     events: list[StagedEvent]
     flags: list[bool]
     acked: list[bool]
+
+
+_Failures = dict[StreamId, tuple[int, KafkaError]]
+"""The first event of each stream that failed, by its index, and how."""
 
 
 class Sender:
@@ -72,50 +78,60 @@ class Sender:
         others open, and whoever reads the log after compaction took one of them would wait for it for ever.
         """
 
-    def assume_attempted(self, events: Iterable[StagedEvent]) -> None:
-        """Takes every staged event for one that may be in the log already, as after a crash."""
-        for event in events:
-            self._note_attempt(event)
+    def assume_attempted(self, stream_id: StreamId, epoch: int, sequence: int) -> None:
+        """Takes all that was staged of a stream for what may be in the log already, as after a crash."""
+        self._attempted[stream_id] = max(self._attempted.get(stream_id, (0, 0)), (epoch, sequence))
 
     def owed_now(self) -> frozenset[StreamId]:
         """Gives the owed streams whose last flag is at least a second old."""
         now = self._clock()
         return frozenset(s for s in self.owed if now - self._flagged_at.get(s, float("-inf")) >= _FLAG_INTERVAL_SECONDS)
 
-    def send(self, events: Sequence[StagedEvent], *, more_waiting: bool = False) -> SendResult:
-        """Sends events, waits until each was acknowledged or one failed, and tells how far each stream got.
+    def send(
+        self, events: Sequence[StagedEvent], renew: Callable[[], None], *, more_waiting: bool = False
+    ) -> SendResult:
+        """Sends events, waits until each was acknowledged or failed, and tells how far each stream got.
 
+        `renew` is called before each event is handed over and again while it waits: it keeps the lease, so that no send
+        outlasts it. Where it raises, the producer must be discarded.
         With `more_waiting` the last event of a stream need not be flagged, if another was less than a second ago.
         """
         attempts = self._plan(events, more_waiting=more_waiting)
         result = SendResult()
         producer = self._producer = self._producer or self._make_producer()
-        failures: dict[StreamId, tuple[int, KafkaError]] = {}
+        failures: _Failures = {}
         try:
-            self._produce(producer, attempts, failures)
-            remaining = producer.flush(self._timeout_seconds + 5)
+            self._produce(producer, attempts, failures, renew)
+            self._flush(producer, renew)
         except (KafkaException, SystemError) as failure:
             # A fatal error inside flush comes as a SystemError with the KafkaException as its cause.
             cause = failure if isinstance(failure, KafkaException) else failure.__cause__ or failure.__context__
             if not isinstance(cause, KafkaException):
                 raise
-            result.trouble, remaining = cause.args[0], 1
+            result.trouble = cause.args[0]
         for stream_id, attempt in attempts.items():
-            count = attempt.acked.index(False) if False in attempt.acked else len(attempt.acked)
-            result.acknowledged[stream_id] = count
-            result.flagged += [e for e, f in zip(attempt.events[:count], attempt.flags, strict=False) if f]
-            if count and attempt.flags[count - 1] and len(attempt.events) == 1:
-                self.owed.discard(stream_id)
-            elif count:
-                self.owed.add(stream_id)
-            if stream_id in failures:
-                index, error = failures[stream_id]
-                result.trouble = error
-                if error.code() in _REFUSED and index == count:
-                    result.refused.append(attempt.events[index])
-        if remaining or failures or result.trouble:
+            self._conclude(stream_id, attempt, failures, result)
+        if result.troubles or result.trouble:
             self.discard_producer()
         return result
+
+    def _conclude(self, stream_id: StreamId, attempt: _Attempt, failures: _Failures, result: SendResult) -> None:
+        count = attempt.acked.index(False) if False in attempt.acked else len(attempt.acked)
+        result.acknowledged[stream_id] = count
+        result.flagged += [e for e, f in zip(attempt.events[:count], attempt.flags, strict=False) if f]
+        if count and attempt.flags[count - 1] and len(attempt.events) == 1:
+            self.owed.discard(stream_id)
+        elif count:
+            self.owed.add(stream_id)
+        if count < len(attempt.events):
+            # Of what was never reported nothing is known but that its time is over.
+            silence = KafkaError(KafkaError._MSG_TIMED_OUT)  # noqa: SLF001 - librdkafka's own errors are named so
+            result.troubles[stream_id] = failures.get(stream_id, (0, silence))[1]
+
+    def _flush(self, producer: Producer, renew: Callable[[], None]) -> None:
+        deadline = self._clock() + self._timeout_seconds + 5
+        while producer.flush(_FLUSH_SECONDS) and self._clock() < deadline:
+            renew()
 
     def discard_producer(self) -> None:
         """Drops the producer with everything it still holds."""
@@ -137,28 +153,25 @@ class Sender:
             flagged = event.ends_batch and is_newest and (is_due or is_last)
             if flagged:
                 self._flagged_at[event.stream_id] = now
-            self._note_attempt(event)
+            self.assume_attempted(event.stream_id, event.epoch, event.sequence)
             attempt.events.append(event)
             attempt.flags.append(flagged)
             attempt.acked.append(False)
         return attempts
 
-    def _note_attempt(self, event: StagedEvent) -> None:
-        newest = self._attempted.get(event.stream_id, (0, 0))
-        self._attempted[event.stream_id] = max(newest, (event.epoch, event.sequence))
-
     def _produce(
         self,
         producer: Producer,
         attempts: Mapping[StreamId, _Attempt],
-        failures: dict[StreamId, tuple[int, KafkaError]],
+        failures: _Failures,
+        renew: Callable[[], None],
     ) -> None:
         produced = 0
         for stream_id, attempt in attempts.items():
             settled = attempt.events[0].sequence - 1
             for index, event in enumerate(attempt.events):
-                if failures:
-                    return
+                if stream_id in failures:
+                    break
                 header = Header(
                     epoch=event.epoch,
                     sequence=event.sequence,
@@ -167,6 +180,7 @@ class Sender:
                     flagged=attempt.flags[index],
                 )
                 report = partial(_note_delivery, attempt.acked, failures, stream_id, index)
+                renew()
                 self._hand_over(producer, event, header, report)
                 produced += 1
                 if produced % _POLL_EVERY == 0:
@@ -202,7 +216,7 @@ class Sender:
 
 def _note_delivery(
     acked: list[bool],
-    failures: dict[StreamId, tuple[int, KafkaError]],
+    failures: _Failures,
     stream_id: StreamId,
     index: int,
     error: KafkaError | None,

@@ -4,6 +4,9 @@ Holding it is proved inside every writing transaction, which locks the lease's r
 a relay that was paused past its lease finds no row, and its transaction rolls back.
 """
 
+import os
+import secrets
+import socket
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
@@ -12,7 +15,7 @@ from tellonce.model.errors import TellonceError
 from tellonce.storage.database import clock_ms
 from tellonce.storage.tables import own_tables
 
-__all__ = ["Lease", "LeaseLostError", "hold_lease", "release_lease", "take_lease"]
+__all__ = ["Lease", "LeaseLostError", "hold_lease", "new_holder", "release_lease", "take_lease"]
 
 
 class LeaseLostError(TellonceError):
@@ -27,6 +30,11 @@ class Lease:
     holder: str
     fence: int
     duration_ms: int
+
+
+def new_holder() -> str:
+    """Gives a name for this process that no other has, also on a host of the same name with the same process ids."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
 
 
 def take_lease(connection: Connection, name: str, holder: str, duration_ms: int) -> Lease | None:
