@@ -28,7 +28,7 @@ from tellonce.storage.database import writing
 from tellonce.testing.kafka_server import KafkaServer
 from tellonce.testing.postgres_server import PostgresServer, PostgresSettings
 
-__all__ = ["Place", "Town", "place_here"]
+__all__ = ["Place", "Town", "id_number_of", "name_of", "place_here"]
 
 DEADLINE_SECONDS = 60.0
 SEED = 7
@@ -115,7 +115,7 @@ class Town:
         statement = "INSERT INTO resident (resident_id, id_number, name, born) VALUES (:id, :number, :name, :born)"
         born = self.city.date_of(self.city.names.registry)
         people = [
-            {"id": serial, "number": _id_number(serial), "name": _name(rng), "born": born}
+            {"id": serial, "number": id_number_of(serial), "name": name_of(rng), "born": born}
             for serial in range(self.records)
         ]
         with writing(self.city.engines[self.city.names.registry]) as connection:
@@ -172,11 +172,12 @@ class Town:
                 time.sleep(0.002)
 
 
-def _id_number(serial: int) -> str:
+def id_number_of(serial: int) -> str:
     """A valid number of a person who does not exist, with a day of birth for each thousand."""
     body = f"110105{date(1950, 1, 1) + timedelta(days=serial // 999):%Y%m%d}{serial % 999 + 1:03d}"
     return body + str(ric.calc_check_digit(body + "0"))
 
 
-def _name(rng: random.Random) -> str:
+def name_of(rng: random.Random) -> str:
+    """A name of a surname and two characters."""
     return rng.choice(SURNAMES) + "".join(rng.choices(GIVEN, k=2))
