@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import apply
+import applying
 import scrape
 import seal
 from harness import append_history, facts_here
 from tellonce.observability.logs import configure_logs
 from town import place_here
 
-CASES = {"apply": apply, "seal": seal, "scrape": scrape}
+CASES = {"apply": applying, "seal": seal, "scrape": scrape}
 HISTORY = Path(__file__).with_name("history.csv")
 
 
