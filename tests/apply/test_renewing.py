@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from apply.bench import Bench, Shape
 from apply.sql_bench import SqlBench
@@ -210,6 +210,40 @@ def test_renewing_ends_as_deciding_does(engine: Engine, renewed: Renewed, seed: 
 
     assert with_renewing == _played(bench, seed)
     assert count > 0
+
+
+def test_record_has_its_other_fields_once(bench: SqlBench) -> None:
+    """Also where it parks and goes on answering to earlier numbers: a rival is weighed by one hash and not by any."""
+    bench.row(A)
+    bench.apply(bench.event(1, A, "Wang", None, C))
+
+    bench.apply(bench.event(1, B, "a name that the column cannot hold"))
+
+    claims = bench._own(bench.own.claim)
+    assert bench.reason(1) is Reason.CANNOT_HOLD
+    assert len(claims) > len({row["others"] for row in claims}) == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("seed", [3, 10])
+@pytest.mark.parametrize("renews", [True, False])
+def test_no_plan_of_the_database_changes_what_is_decided(postgres_engine: Engine, seed: int, *, renews: bool) -> None:
+    """L4: nothing hangs on the order in which rows came back, which is another under every plan."""
+    found: list[Any] = []
+    for plan in ("enable_indexscan", "enable_seqscan", "enable_nestloop"):
+
+        def begin(connection: Connection, name: str = plan) -> None:
+            connection.exec_driver_sql(f"SET LOCAL {name} = off")
+
+        event.listen(postgres_engine, "begin", begin)
+        try:
+            bench = SqlBench(_shape(seed), postgres_engine)
+            bench.renews = renews
+            found.append(_played(bench, seed))
+        finally:
+            event.remove(postgres_engine, "begin", begin)
+
+    assert found[1:] == found[:1] * 2
 
 
 def _shape(seed: int) -> Shape:

@@ -40,7 +40,9 @@ class Links:
         table = self._own.linked_row
         found: dict[str, list[Link]] = {}
         statement = select(table).where(table.c.view == self._view)
-        for row in select_by_keys(self._connection, statement, table.c.pseudonym, list(pseudonyms)):
+        # In the order of their keys: what is decided hangs on no order in which rows came back.
+        in_order = statement.order_by(table.c.row_key)
+        for row in select_by_keys(self._connection, in_order, table.c.pseudonym, list(pseudonyms)):
             known = by_name(row)
             link = Link(
                 key=known["row_key"],
@@ -83,6 +85,8 @@ class Links:
             for number, each in one.numbers.items()
         ]
         upsert(self._connection, self._own.claim, rows)
+        # A record has its other fields once, whatever it answered to before.
+        self._set_others(self._own.claim, {one.pseudonym: one.others for one in asked if one.numbers})
 
     def save(self, records: Mapping[str, Record]) -> None:
         """Keeps links and claims of records as they are now."""
@@ -134,12 +138,18 @@ class Links:
         others, applied = self._others_of_plain(pseudonyms), self._own.applied
         if not others:
             return
-        new = given_rows(self._connection, applied, {"pseudonym": list(others), "others": list(others.values())})
         for table in (self._own.linked_row, self._own.claim):
-            is_its = (table.c.view == self._view) & (table.c.pseudonym == new.c.pseudonym)
-            self._connection.execute(update(table).where(is_its).values(others=new.c.others))
+            self._set_others(table, others)
         mine = among(self._connection, applied.c.pseudonym, list(others))
         self._connection.execute(update(applied).where(applied.c.view == self._view, mine).values(plain=None))
+
+    def _set_others(self, table: Table, others: Mapping[str, str]) -> None:
+        if others:
+            columns = {"pseudonym": list(others), "others": list(others.values())}
+            new = given_rows(self._connection, table, columns)
+            is_its = (table.c.view == self._view) & (table.c.pseudonym == new.c.pseudonym)
+            is_other = table.c.others != new.c.others
+            self._connection.execute(update(table).where(is_its, is_other).values(others=new.c.others))
 
     def _others_of_plain(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
         """Gives the hash of the other fields of those of these records that are plain."""

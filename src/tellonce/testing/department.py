@@ -186,7 +186,7 @@ class _Transaction:
 
     def links_of(self, name: str) -> list[Link]:
         found: list[Link] = []
-        for key, (owner, link) in self._ledger.links.items():
+        for key, (owner, link) in sorted(self._ledger.links.items()):
             if owner == name:
                 values = self._table.at(key)
                 found.append(replace(link, row=None if values is None else self._store.row_of(values)))

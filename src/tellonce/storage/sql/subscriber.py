@@ -257,9 +257,10 @@ class _SqlTransaction:
         rows = self._rows.read(found)
         owners = self._ledger.links.linked_to(sorted(rows))
         by_number: dict[str, list[Row]] = defaultdict(list)
-        for row in rows.values():
-            for number in row.numbers:
-                by_number[number].append(row)
+        # In the order of their keys: what is decided hangs on no order in which rows came back.
+        for key in sorted(rows):
+            for number in rows[key].numbers:
+                by_number[number].append(rows[key])
         rivals = self._rivals(numbers.keys() & by_number.keys(), rows)
         candidates: dict[str, list[Candidate]] = {}
         for one in asked:
