@@ -212,6 +212,52 @@ def test_renewing_ends_as_deciding_does(engine: Engine, renewed: Renewed, seed: 
     assert count > 0
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("char(12)", "ab", "ab "),
+        ("text COLLATE any_case", "Wang", "WANG"),
+        ("varchar COLLATE any_case", "Wang", "WANG"),
+        ("char(12) COLLATE any_case", "Wang", "WANG"),
+        ("citext", "Wang", "WANG"),
+    ],
+)
+def test_values_that_a_type_takes_for_equal_are_not_called_so(
+    postgres_engine: Engine, kind: str, before: str, after: str
+) -> None:
+    """L9: only what reads back through the codec as what was sent is proved, as deciding has it."""
+    found: list[Any] = []
+    for renews in (True, False):
+        bench = SqlBench(Shape(), postgres_engine)
+        bench.renews = renews
+        _retype(postgres_engine, "name", kind)
+        bench.row(A, before)
+        bench.apply(bench.event(1, A, before))
+        assert bench.is_equal(1)
+
+        bench.apply(bench.event(1, A, after))
+
+        found.append((bench.names(), bench.reason(1), bench.is_equal(1)))
+
+    assert found[0] == found[1]
+    held, reason, is_equal = found[0]
+    assert is_equal is (str(held[A]).rstrip() == after)
+    assert (reason is None) is is_equal
+
+
+def _retype(engine: Engine, column: str, kind: str) -> None:
+    kind, _, collation = kind.partition(" COLLATE ")
+    collated = f"COLLATE {collation}" if collation else ""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS citext")
+        connection.exec_driver_sql(
+            "CREATE COLLATION IF NOT EXISTS any_case "
+            "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+        connection.exec_driver_sql(f"ALTER TABLE patient ALTER {column} TYPE {kind} {collated} USING NULL::{kind}")
+
+
 def test_record_has_its_other_fields_once(bench: SqlBench) -> None:
     """Also where it parks and goes on answering to earlier numbers: a rival is weighed by one hash and not by any."""
     bench.row(A)

@@ -170,7 +170,7 @@ class _Table:
         return {str(key): tuple(rest) for key, *rest in texts}
 
     def play(self) -> Outcome:
-        """Apply events twice and sweep; then look."""
+        """Apply events twice and sweep, then others of the same records; look after each."""
         outcome = Outcome(trial=self.trial, state="applied")
         store = subscriber_store(self.engine, self.view, 1)
         before = self.rows()
@@ -188,7 +188,22 @@ class _Table:
         if first != after:
             outcome.faults.append("the same events wrote other rows the second time")
         self._judge(outcome, store, wanted, before, after)
+        newer = self._newer(wanted)
+        try:
+            self._apply(store, newer, 3)
+        except Exception as error:  # noqa: BLE001 - the same
+            outcome.faults.append(f"ended by newer events: {type(error).__name__}: {error}"[:300])
+            return outcome
+        self._judge(outcome, store, newer, before, self.rows())
         return outcome
+
+    def _newer(self, wanted: Mapping[str, Fields]) -> dict[str, Fields]:
+        found: dict[str, Fields] = {}
+        for place, (name, fields) in enumerate(wanted.items()):
+            found[name] = {**fields, "name": f"newer {place}"}
+            if "value" in fields:
+                found[name] = {**found[name], "value": self.rng.choice((None, *VALUES[self.spec.kind]))}
+        return found
 
     def _wanted(self, before: Mapping[str, tuple[str | None, ...]]) -> dict[str, Fields]:
         numbers = [*NUMBERS]
@@ -212,7 +227,8 @@ class _Table:
             # Read to the end of its snapshot, so that no record is unknown.
             stream.complete_epoch, stream.position = 1, replace(stream.position, epoch=1)
             transaction.save_stream(stream)
-            carry_out(transaction, self.view, {0: stream}, [_offered(n, f, version) for n, f in wanted.items()])
+            offered = [_offered(n, f, version) for n, f in wanted.items()]
+            carry_out(transaction, self.view, {0: stream}, offered, standings=transaction.standings(list(wanted)))
             transaction.save_stream(stream)
 
     def _sweep(self, store: SubscriberStore) -> None:

@@ -82,7 +82,7 @@ def given_rows(connection: Connection, table: Table, columns: Mapping[str, Seque
 
 
 def _array(values: Iterable[object], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """Gives values as one parameter of PostgreSQL's own notation, which takes the driver several times longer."""
+    """Gives values as one parameter, in PostgreSQL's own notation, since the driver takes a step for each value."""
     text = f"{{{','.join(map(_element, values))}}}"
     # Without a type of its own the parameter is an array from the start; a cast of text would be made for each row.
     return cast(bindparam(None, text, type_=NULLTYPE), postgresql.ARRAY(kind))
@@ -119,7 +119,7 @@ def _insert(
     statement: postgresql.Insert | sqlite.Insert,
     rows: Sequence[Mapping[str, object]],
 ) -> None:
-    """Inserts rows; on PostgreSQL by one statement with an array for each column, where one each takes 20 times longer.
+    """Inserts rows; on PostgreSQL by one statement with an array for each column, and not by one for each row.
 
     Of rows with one key the last counts, as it would if one came after the other.
     """

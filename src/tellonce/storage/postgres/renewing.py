@@ -12,8 +12,9 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tellonce.declare.codec import Undecodable
 from tellonce.model.divergence import Reason
-from tellonce.storage.postgres.catalogue import to_text
+from tellonce.storage.postgres.catalogue import from_text, to_text
 from tellonce.storage.postgres.table import PostgresTable, wrapped
 from tellonce.storage.subscriber.decisions import Why
 from tellonce.storage.subscriber.renewal import Renewal
@@ -22,10 +23,11 @@ __all__ = ["PostgresRenewing"]
 
 _FEWEST_TO_HALVE = 64
 """Below so many records around one that the table refuses, deciding is as quick as trying again."""
-_EQUAL_IS_THE_SAME = frozenset(
-    ("int2", "int4", "int8", "numeric", "bool", "date", "timestamp", "timestamptz", "uuid", "bpchar", "bytea")
+_SPELT_OTHERWISE = frozenset(
+    ("int2", "int4", "int8", "numeric", "bool", "date", "timestamp", "timestamptz", "uuid", "bytea")
 )
-"""Types of which two equal values are one value to a codec, however each is written: 1.5 and 1.50, or padded text."""
+"""Types that write a value in their own way, 1.50 for 1.5: equal values are not written, and the codec says of them
+whether they are what was sent. All other types must give back the very text."""
 
 Places = frozenset[int]
 
@@ -40,6 +42,8 @@ class PostgresRenewing:
         self._why = why
         columns = [column.column for column in table.view.columns]
         identifiers = {table.view.by_field[name].column for name in table.view.identifiers}
+        self._columns = columns
+        self._spelt = [place for place, name in enumerate(columns) if table.columns[name].kind in _SPELT_OTHERWISE]
         same = [self._same(place, name) for place, name in enumerate(columns)]
         sets = [
             f"{table.quote(name)} = {table.cast(name, f's.value_{place}')}"
@@ -50,7 +54,6 @@ class PostgresRenewing:
         fields = [f"tellonce_{number} text" for number in range(len(table.key))]
         fields += [f"value_{number} text" for number in range(len(columns))]
         shape = f"(place integer, {', '.join(fields)})"
-        self._columns = columns
         self._stage = f"pg_temp.tellonce_stage_{hashlib.blake2b(shape.encode(), digest_size=8).hexdigest()}"
         # A pooler may give each transaction another session, and a session that has the table already keeps it.
         self._create = f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._stage} {shape} ON COMMIT DELETE ROWS"
@@ -60,7 +63,8 @@ class PostgresRenewing:
             f"AND {' AND '.join(held)} AND NOT ({' AND '.join(same)}) RETURNING s.place"
         )
         held_now = among.format(f"{table.name}, ")
-        self._select = f"SELECT s.place {held_now} AND {table.open} AND {' AND '.join(same)}"
+        texts = [f", CASE WHEN NOT {self._has_text(place)} THEN {self._text(place)} END" for place in self._spelt]
+        self._select = f"SELECT s.place{''.join(texts)} {held_now} AND {table.open} AND {' AND '.join(same)}"
         self._lock = f"SELECT s.place {held_now} FOR NO KEY UPDATE OF {table.alias} SKIP LOCKED"
         others = (column for column in table.view.columns if column.column not in identifiers)
         # A column that keeps its spelling is left alone where it holds the value in another one.
@@ -68,11 +72,17 @@ class PostgresRenewing:
 
     def _same(self, place: int, name: str) -> str:
         table = self._table
-        column, staged = table.column(name), f"s.value_{place}"
-        as_text = f"{column}::text IS NOT DISTINCT FROM {staged}"
-        if table.columns[name].kind not in _EQUAL_IS_THE_SAME:
-            return f"({as_text})"
-        return f"({as_text} OR {column} IS NOT DISTINCT FROM {table.cast(name, staged)})"
+        if place not in self._spelt:
+            return self._has_text(place)
+        is_equal = f"{table.column(name)} IS NOT DISTINCT FROM {table.cast(name, f's.value_{place}')}"
+        return f"({self._has_text(place)} OR {is_equal})"
+
+    def _text(self, place: int) -> str:
+        # By its characters: the column's own collation may take two texts for one.
+        return f'{self._table.column(self._columns[place])}::text COLLATE pg_catalog."C"'
+
+    def _has_text(self, place: int) -> str:
+        return f"({self._text(place)} IS NOT DISTINCT FROM s.value_{place})"
 
     def renew(self, renewals: Sequence[Renewal]) -> list[Renewal]:
         """Writes the rows, and gives those that hold their values now.
@@ -92,7 +102,7 @@ class PostgresRenewing:
         while waiting:
             places = waiting.pop()
             try:
-                written, deviating = self._attempt(places)
+                written, deviating = self._attempt(places, some)
             except DBAPIError as error:
                 why = self._why(error)
                 if why is None:
@@ -123,7 +133,7 @@ class PostgresRenewing:
         savepoint.commit()
         return True
 
-    def _attempt(self, places: Places) -> tuple[Places, Places]:
+    def _attempt(self, places: Places, some: Mapping[int, Renewal]) -> tuple[Places, Places]:
         """Writes, and gives what holds its values then; or nothing of that, where something written reads otherwise."""
         given: Mapping[str, Any] = {"places": list(places)}
         savepoint = self._connection.begin_nested()
@@ -131,7 +141,8 @@ class PostgresRenewing:
             changed = frozenset(self._connection.exec_driver_sql(self._update, given).scalars())
             if changed:
                 self._connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-            holding = frozenset(self._connection.exec_driver_sql(self._select, given).scalars())
+            read = self._connection.exec_driver_sql(self._select, given)
+            holding = frozenset(place for place, *texts in read if self._are_read_back(some[place], texts))
         except BaseException:
             savepoint.rollback()
             raise
@@ -140,6 +151,21 @@ class PostgresRenewing:
             return frozenset(), deviating
         savepoint.commit()
         return holding, frozenset()
+
+    def _are_read_back(self, one: Renewal, texts: Sequence[str | None]) -> bool:
+        """Tells whether a row's values that are spelt otherwise are to the codec what was sent (L9)."""
+        for place, text in zip(self._spelt, texts, strict=True):
+            if text is None:
+                continue
+            column = self._table.view.columns[place]
+            try:
+                held = column.decode(from_text(self._table.columns[column.column].kind, text))
+                sent = column.decode(one.values[column.column])
+            except Undecodable:
+                return False
+            if held != sent or type(held) is not type(sent):
+                return False
+        return True
 
     def _smaller(self, places: Places, why: Why) -> list[Places]:
         """Gives what is tried again after a refusal: without the rows that others hold, or each half by itself."""
