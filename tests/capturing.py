@@ -11,7 +11,7 @@ from tellonce.storage.database import writing
 from tellonce.storage.outbox import Outbox, OutboxRow
 from tellonce.storage.tables import own_tables
 
-__all__ = ["citizen_source", "do", "outbox_of", "prepare", "waiting_rows"]
+__all__ = ["citizen_source", "do", "noted", "outbox_of", "prepare", "stored", "waiting_rows"]
 
 FORMER = {"former_id_numbers": Former(table="id_history", key="resident_id", column="id_number", order_by="history_id")}
 RESIDENT = "resident_id integer PRIMARY KEY, id_number text, full_name text, note text"
@@ -76,3 +76,15 @@ def waiting_rows(engine: Engine, source: Source | None = None) -> list[OutboxRow
     """What waits in the outbox, as the relay would claim it; it is left there."""
     with writing(engine) as connection:
         return outbox_of(engine, source).claim(connection, 10_000)
+
+
+def noted(engine: Engine, source: Source | None = None) -> list[str | None]:
+    """The keys of the records that wait to be looked at, in the order of noting."""
+    return [row.record_key for row in waiting_rows(engine, source)]
+
+
+def stored(engine: Engine, source: Source | None = None) -> dict[str, Mapping[str, Raw]]:
+    """Every record of the table as the relay reads it."""
+    with writing(engine) as connection:
+        chunk = outbox_of(engine, source).read_chunk(connection, None, 10_000)
+    return {key: image for key, image in chunk if image is not None}

@@ -1,18 +1,18 @@
 """What is PostgreSQL's own about capture: rights, partitions, replica roles, TRUNCATE, exact values, concurrency."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from capturing import citizen_source, do, prepare, waiting_rows
+from capturing import citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.capture import install, plan_install, uninstall, verify
 from tellonce.storage.database import open_database, writing
-from tellonce.storage.outbox import collapse
 
 PARTITIONED = "resident_id integer, id_number text, full_name text, note text, PRIMARY KEY (resident_id, note)"
 
@@ -102,8 +102,7 @@ def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine
             AS 'BEGIN RETURN NULL; END'""",
             "another body",
         ),
-        ("DROP INDEX tellonce.tellonce_outbox_citizen_record", "is missing"),
-        ("DROP FUNCTION tellonce.read_chunk_citizen(text, integer)", "is missing"),
+        ("DROP TABLE tellonce.outbox_citizen", "is missing"),
         ("ALTER TABLE resident DISABLE TRIGGER tellonce_truncate_citizen", "does not fire always"),
         ("CREATE TRIGGER tellonce_old AFTER DELETE ON id_history EXECUTE FUNCTION tellonce.capture_citizen()", "still"),
     ],
@@ -121,8 +120,8 @@ def test_alteration_by_hand_is_found_and_set_right(engine: Engine, alteration: s
     assert verify(engine, [citizen_source()]) == ()
 
 
-def test_capture_that_fails_does_not_fail_the_department(engine: Engine) -> None:
-    """Where the outbox cannot be written, the department's statement succeeds, with a warning that quotes no value."""
+def test_capture_without_an_outbox_does_not_fail_the_department(engine: Engine) -> None:
+    """Where the outbox is gone, the department's statement succeeds, with a warning that quotes no value."""
     prepare(engine)
     do(engine, "INSERT INTO resident VALUES (1, 'secret-1', 'b', 'c')", "DROP TABLE tellonce.outbox_citizen")
     warnings: list[str] = []
@@ -136,13 +135,96 @@ def test_capture_that_fails_does_not_fail_the_department(engine: Engine) -> None
 
     with writing(engine) as connection:
         rows = connection.execute(text("SELECT id_number FROM resident ORDER BY 1")).scalars().all()
-        versions = connection.execute(text("SELECT record_key, version FROM tellonce.record_version")).all()
     assert rows == ["secret-2", "secret-3"]
     assert len(warnings) == 2
-    assert "could not capture a change of public.resident (SQLSTATE 42P01)" in warnings[0]
+    assert "could not capture a change of public.resident: its outbox is gone" in warnings[0]
     assert "secret" not in "".join(warnings)
-    # The counter stays, which is how the sweep knows that nothing was captured.
-    assert [tuple(row) for row in versions] == [("1", 1)]
+
+
+def test_change_of_an_unknown_record_is_noted_as_such(engine: Engine) -> None:
+    """Where the trigger cannot make the key, the department's statement succeeds, and it is known that one is lost."""
+    prepare(engine, rows=["(1, 'a', 'b', 'c')"])
+    do(engine, "ALTER TABLE resident RENAME COLUMN resident_id TO number")
+
+    do(engine, "UPDATE resident SET full_name = 'd'", "INSERT INTO resident VALUES (2, 'e', 'f', 'g')")
+    do(engine, "DELETE FROM resident WHERE number = 1")
+
+    assert noted(engine) == [None, None, None]
+    with writing(engine) as connection:
+        assert outbox_of(engine).waiting_among(connection, ["1", "9"]) == {"1", "9"}
+
+
+def test_captured_row_costs_no_transaction_id_and_no_update_of_ours(engine: Engine) -> None:
+    """A transaction takes one id however many rows it changes, and no row of ours can conflict with another's."""
+    prepare(engine, rows=[f"({key}, 'a', 'b', 'c')" for key in range(50)])
+
+    with engine.begin() as connection:
+        before = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+        connection.execute(text("UPDATE resident SET full_name = 'd'"))
+    with engine.begin() as connection:
+        after = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+
+    assert after - before == 1
+    assert len(noted(engine)) == 50
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_capture_brings_no_conflict_that_was_not_there(engine: Engine, level: str) -> None:
+    """Random schedules of two transactions end alike with our triggers and without, at every level."""
+    prepare(engine, sources=[])
+    schedules = [random_schedule(Random(seed)) for seed in range(40)]
+
+    without = [outcomes(engine, level, schedule) for schedule in schedules]
+    install(engine, [citizen_source()])
+    beside = [outcomes(engine, level, schedule) for schedule in schedules]
+
+    assert beside == without
+    assert len({str(each) for each in without}) > 1
+    assert noted(engine)
+
+
+def random_schedule(random: Random) -> list[tuple[int, str]]:
+    """Some statements of two sessions in turns; a row that the other may hold is left out rather than waited for."""
+    found: list[tuple[int, str]] = []
+    for _ in range(random.randrange(2, 7)):
+        session, key = random.randrange(2), random.randrange(6)
+        chosen = f"resident_id IN (SELECT resident_id FROM resident WHERE resident_id = {key} FOR UPDATE SKIP LOCKED)"
+        # Odd keys are the first session's to insert, lest one waits for the other.
+        inserted = 10 + 2 * random.randrange(3) + session
+        statement = random.choice(
+            [
+                f"UPDATE resident SET full_name = '{random.randrange(9)}' WHERE {chosen}",
+                f"DELETE FROM resident WHERE {chosen}",
+                f"INSERT INTO resident VALUES ({inserted}, 'a', 'b', 'c') ON CONFLICT DO NOTHING",
+                "SELECT count(*) FROM resident",
+            ]
+        )
+        found.append((session, statement))
+    return found
+
+
+def outcomes(engine: Engine, level: str, schedule: list[tuple[int, str]]) -> list[str]:
+    """What each statement and each commit ended with, and what the table then holds."""
+    do(engine, "DELETE FROM resident")
+    do(engine, *(f"INSERT INTO resident VALUES ({key}, 'a', 'b', 'c')" for key in range(6)))
+    ended: list[str] = []
+
+    def tried(what: Callable[[], object]) -> None:
+        try:
+            what()
+            ended.append("done")
+        except DBAPIError as error:
+            ended.append(str(getattr(error.orig, "sqlstate", "")))
+
+    with engine.connect() as first, engine.connect() as second:
+        sessions = [each.execution_options(isolation_level=level) for each in (first, second)]
+        for session, statement in schedule:
+            tried(lambda session=session, statement=statement: sessions[session].execute(text(statement)))  # type: ignore[misc]
+        for each in sessions:
+            tried(each.commit)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT resident_id, full_name FROM resident ORDER BY 1")).all()
+    return [*ended, str(rows)]
 
 
 def test_role_without_any_right_on_our_schema_is_captured(engine: Engine, as_role: Engine, role: str) -> None:
@@ -153,7 +235,7 @@ def test_role_without_any_right_on_our_schema_is_captured(engine: Engine, as_rol
 
     do(as_role, "INSERT INTO resident VALUES (1, 'a', 'b', 'c')", "UPDATE resident SET full_name = 'd'")
 
-    assert [row.version for row in waiting_rows(engine)] == [1, 2]
+    assert noted(engine) == ["1", "1"]
     for forbidden in ("SELECT * FROM tellonce.outbox_citizen", forge):
         with pytest.raises(DBAPIError, match="permission denied"):
             do(as_role, "CREATE TABLE public.forged AS SELECT * FROM resident", forbidden)
@@ -168,45 +250,26 @@ def test_functions_of_the_callers_search_path_are_not_called(engine: Engine) -> 
     do(
         engine,
         "CREATE SCHEMA trap",
-        "CREATE FUNCTION trap.jsonb_build_object(VARIADIC anyarray) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb'",
-        "CREATE FUNCTION trap.txid_current() RETURNS bigint LANGUAGE sql AS 'SELECT -1::bigint'",
+        "CREATE FUNCTION trap.format(text, VARIADIC anyarray) RETURNS text LANGUAGE sql AS $$SELECT 'trap'$$",
+        "CREATE FUNCTION trap.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT 'epoch'::timestamptz$$",
     )
 
     do(engine, "SET LOCAL search_path = trap, public, pg_catalog", "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
 
     row = waiting_rows(engine)[0]
-    assert row.after == {"id_number": "a", "full_name": "b"}
-    assert (row.transaction_id or 0) > 0
+    assert row.record_key == "1"
+    assert row.committed_at_ms > 0
 
 
-def test_row_that_moves_between_partitions_is_one_update(engine: Engine) -> None:
-    """PostgreSQL shows such a move as a delete and an insert; a department sees the update that it is."""
+def test_row_that_moves_between_partitions_is_one_record(engine: Engine) -> None:
+    """PostgreSQL shows such a move as a delete and an insert; its record is noted, and is there when it is read."""
     prepare_partitioned(engine)
     do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'e')")
 
-    do(engine, "UPDATE resident SET note = 'w', full_name = 'c'", "DELETE FROM resident")
+    do(engine, "UPDATE resident SET note = 'w', full_name = 'c'")
 
-    rows = collapse(waiting_rows(engine))
-    b, c = {"id_number": "a", "full_name": "b"}, {"id_number": "a", "full_name": "c"}
-    assert [(row.before, row.after) for row in rows] == [(None, b), (b, c), (c, None)]
-    assert [row.version for row in rows] == [1, 3, 4]
-
-
-def test_row_deleted_and_inserted_in_one_transaction_is_one_update(engine: Engine) -> None:
-    """An application that saves by delete and insert does not make its record vanish for others."""
-    prepare(engine)
-    do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'c')")
-
-    do(engine, "DELETE FROM resident", "INSERT INTO resident VALUES (1, 'a', 'd', 'c')")
-    do(engine, "DELETE FROM resident")
-    do(engine, "INSERT INTO resident VALUES (1, 'a', 'e', 'c')")
-
-    assert [(row.version, row.after and row.after["full_name"]) for row in collapse(waiting_rows(engine))] == [
-        (1, "b"),
-        (3, "d"),
-        (4, None),
-        (5, "e"),
-    ]
+    assert set(noted(engine)) == {"1"}
+    assert stored(engine) == {"1": {"id_number": "a", "full_name": "c"}}
 
 
 def test_new_partition_is_captured_and_its_truncate_is_a_finding(engine: Engine) -> None:
@@ -245,8 +308,8 @@ def test_key_that_stands_in_two_partitions_is_refused(engine: Engine) -> None:
         install(engine, [citizen_source()])
 
 
-def test_keys_that_two_rows_swap_end_with_each_others_images(engine: Engine) -> None:
-    """Whatever order the events of one statement come in, the highest version of a key has its row."""
+def test_keys_that_two_rows_swap_are_both_noted(engine: Engine) -> None:
+    """Whatever order the events of one statement come in, each key is read with the row that has it now."""
     resident = (
         "resident_id integer PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, id_number text, full_name text, note text"
     )
@@ -254,8 +317,8 @@ def test_keys_that_two_rows_swap_end_with_each_others_images(engine: Engine) -> 
 
     do(engine, "UPDATE resident SET resident_id = 3 - resident_id")
 
-    last = {row.record_key: row.after and row.after["full_name"] for row in waiting_rows(engine)}
-    assert last == {"1": "b", "2": "a"}
+    assert set(noted(engine)) == {"1", "2"}
+    assert {key: image["full_name"] for key, image in stored(engine).items()} == {"1": "b", "2": "a"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +380,7 @@ def test_installer_without_rights_is_refused_plainly(engine: Engine, as_role: En
 def test_owner_without_superuser_rights_can_install(engine: Engine, as_role: Engine, role: str) -> None:
     """Installing needs the table's ownership and the right to create in our schema, and no more."""
     prepare(engine, sources=[])
-    owned = ("SCHEMA tellonce", "TABLE tellonce.record_version", "TABLE resident")
+    owned = ("SCHEMA tellonce", "TABLE tellonce.published", "TABLE resident")
     do(engine, *(f"ALTER {thing} OWNER TO {role}" for thing in owned))
 
     install(as_role, [citizen_source()])
@@ -350,29 +413,3 @@ def test_table_in_use_is_not_waited_for_without_end(engine: Engine, monkeypatch:
         busy.rollback()
 
     install(engine, [citizen_source()])
-
-
-def test_versions_are_dense_and_in_the_order_of_the_changes_under_concurrency(engine: Engine) -> None:
-    """Writers that compete for records give each change its own version, in the order in which they took the rows."""
-    source = citizen_source(columns={"value": "value"})
-    rows = [f"({key}, 0)" for key in range(3)]
-    prepare(engine, resident="resident_id integer PRIMARY KEY, value integer", rows=rows, sources=[source])
-
-    def work(worker: int) -> None:
-        for turn in range(20):
-            first, second = sorted({(worker + turn) % 3, (worker + turn + 1) % 3})
-            statement = "UPDATE resident SET value = value + 1 WHERE resident_id = :key"
-            with engine.connect() as connection:
-                for key in (first, second):
-                    connection.execute(text(statement), {"key": key})
-                connection.rollback() if turn % 5 == worker else connection.commit()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-
-    captured = waiting_rows(engine, source)
-    for key in ("0", "1", "2"):
-        # The value counts the changes, as the version does from 2 on.
-        found = [(row.version, row.after and row.after["value"]) for row in captured if row.record_key == key]
-        assert found == [(at + 1, at) for at in range(1, len(found) + 1)]
-    assert len(captured) == 4 * 20 * 2 - 4 * 4 * 2

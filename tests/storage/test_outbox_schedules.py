@@ -1,236 +1,201 @@
-"""Two sessions and a reader on a real PostgreSQL: the schedules that the usual outbox readers get wrong.
-
-Each schedule is run with every reader, and each wrong reader must be seen to fail where it does: otherwise the
-schedule would show nothing about the right one.
-"""
+"""Writers, a relay and a sweep side by side on a real PostgreSQL: nothing is lost, goes backward or is accused."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from threading import Event
 
 import pytest
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from capturing import citizen_source, do, outbox_of, prepare, waiting_rows
-from tellonce.storage.database import open_database, writing
-from tellonce.storage.outbox import Outbox
-from waiting import wait_until
+from capturing import citizen_source, do, noted, outbox_of, prepare, stored
+from tellonce.storage.database import open_database, reading, writing
 
-Seen = list[tuple[str, int]]
-Reader = Callable[[Connection], Seen]
 SOURCE = citizen_source(columns={"value": "value"})
 CHANGE = text("UPDATE resident SET value = value + 1 WHERE resident_id = :key")
+LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+KEYS = 12
 
 
 @pytest.fixture
 def engine(postgres_database: str) -> Iterator[Engine]:
-    """The register with records 1 (R), 2 (S) and 3, and their capture; every change so far is published."""
+    """The register with its capture, and a ledger of what a relay has told."""
     engine = open_database(postgres_database)
-    rows = ["(1, 0)", "(2, 0)", "(3, 0)"]
+    rows = [f"({key}, 0)" for key in range(KEYS)]
     prepare(engine, resident="resident_id integer PRIMARY KEY, value integer", rows=rows, sources=[SOURCE])
+    do(engine, "CREATE TABLE public.told (record_key text PRIMARY KEY, value integer)")
+    do(engine, "INSERT INTO told SELECT resident_id::text, value FROM resident")
     yield engine
     engine.dispose()
 
 
+def relay(connection: Connection, engine: Engine, limit: int = 3) -> int:
+    """Claim, then read, then tell: what a relay does in one transaction."""
+    outbox = outbox_of(engine, SOURCE)
+    rows = outbox.claim(connection, limit)
+    keys = [row.record_key for row in rows if row.record_key is not None]
+    for key, image in outbox.read_records(connection, keys):
+        values = {"key": key, "value": image and image["value"]}
+        before = connection.execute(text("SELECT value FROM told WHERE record_key = :key"), values).scalar()
+        # A value only grows while its row lives, and a row that comes back begins above what it was.
+        assert image is None or before is None or int(str(image["value"])) >= before
+        connection.execute(
+            text("INSERT INTO told VALUES (:key, :value) ON CONFLICT (record_key) DO UPDATE SET value = :value"), values
+        )
+    outbox.remove(connection, rows)
+    return len(rows)
+
+
+def differing(connection: Connection, engine: Engine) -> list[str]:
+    """The records that a sweep would accuse, all read in one state of the database."""
+    outbox = outbox_of(engine, SOURCE)
+    rows = connection.execute(text("SELECT record_key, value FROM told WHERE value IS NOT NULL"))
+    told = {str(key): value for key, value in rows}
+    there = {key: image["value"] for key, image in outbox.read_chunk(connection, None, 1_000) if image}
+    found = [key for key in told.keys() | there.keys() if told.get(key) != there.get(key)]
+    waiting = outbox.waiting_among(connection, found)
+    return [key for key in found if key not in waiting]
+
+
+def transaction(connection: Connection, random: Random) -> None:
+    """Some changes, with savepoints and rollbacks."""
+    for _ in range(random.randrange(1, 5)):
+        savepoint = connection.begin_nested() if random.random() < 0.5 else None
+        key = random.randrange(KEYS)
+        statement = random.choice(
+            [
+                "UPDATE resident SET value = value + 1 WHERE resident_id = :key",
+                "UPDATE resident SET value = value + 1 WHERE resident_id IN (:key, :key + 1)",
+                "DELETE FROM resident WHERE resident_id = :key",
+                "INSERT INTO resident VALUES (:key, nextval('value_seq')) ON CONFLICT DO NOTHING",
+                "UPDATE resident SET resident_id = :key + 100, value = nextval('value_seq') WHERE resident_id = :key",
+                "UPDATE resident SET resident_id = :key, value = nextval('value_seq') WHERE resident_id = :key + 100",
+            ]
+        )
+        connection.execute(text(statement), {"key": key})
+        if savepoint is not None:
+            savepoint.rollback() if random.random() < 0.3 else savepoint.commit()
+
+
+def write(engine: Engine, seed: int, count: int) -> int:
+    """Run random transactions at random levels, and give how many committed."""
+    random, committed = Random(seed), 0
+    for _ in range(count):
+        with engine.connect() as connection:
+            session = connection.execution_options(isolation_level=random.choice(LEVELS))
+            try:
+                transaction(session, random)
+                if random.random() < 0.8:
+                    session.commit()
+                    committed += 1
+                else:
+                    session.rollback()
+            except DBAPIError:
+                session.rollback()
+    return committed
+
+
+def test_random_writers_lose_nothing(engine: Engine) -> None:
+    """Whatever four writers do at any level, a relay tells the newest state of each record, and no sweep errs."""
+    do(engine, "CREATE SEQUENCE public.value_seq START 1000000 INCREMENT 1000")
+    stop, accused = Event(), list[list[str]]()
+
+    def relay_on() -> None:
+        while not stop.is_set():
+            with writing(engine) as connection:
+                relay(connection, engine)
+
+    def sweep_on() -> None:
+        while not stop.is_set():
+            with reading(engine) as connection:
+                accused.append(differing(connection, engine))
+
+    with ThreadPoolExecutor(6) as pool:
+        beside = [pool.submit(relay_on), pool.submit(sweep_on)]
+        written = list(pool.map(lambda seed: write(engine, seed, 60), range(4)))
+        stop.set()
+        for each in beside:
+            each.result(timeout=30)
+    while True:
+        with writing(engine) as connection:
+            if not relay(connection, engine):
+                break
+
+    assert sum(written) > 60
+    assert [some for some in accused if some] == []
+    with reading(engine) as connection:
+        told = connection.execute(text("SELECT record_key, value FROM told WHERE value IS NOT NULL")).all()
+    assert {str(key): value for key, value in told} == {
+        key: image["value"] for key, image in stored(engine, SOURCE).items()
+    }
+
+
 class Watermark:
-    """A reader that remembers how far it came, as published recipes do."""
+    """A reader that remembers the highest id that it has seen, as published recipes do."""
 
-    def __init__(self, condition: str, order: str) -> None:
-        self.last_id = self.last_transaction = 0
-        self.query = text(f"""
-            SELECT outbox_id, transaction_id, record_key, version FROM tellonce.outbox_citizen
-            WHERE {condition} ORDER BY {order}
-        """)
+    def __init__(self) -> None:
+        self.last_id = 0
 
-    def __call__(self, connection: Connection) -> Seen:
-        values = {"last_id": self.last_id, "last_transaction": self.last_transaction}
-        rows = connection.execute(self.query, values).all()
-        if rows:
-            self.last_id, self.last_transaction = rows[-1].outbox_id, rows[-1].transaction_id
-        return [(row.record_key, row.version) for row in rows]
+    def __call__(self, engine: Engine) -> list[str]:
+        with writing(engine) as connection:
+            rows = [row for row in outbox_of(engine, SOURCE).claim(connection, 100) if row.outbox_id > self.last_id]
+        self.last_id = max((row.outbox_id for row in rows), default=self.last_id)
+        return [str(row.record_key) for row in rows]
 
 
-def by_id() -> Reader:
-    """Everything above the highest id."""
-    return Watermark("outbox_id > :last_id", "outbox_id")
-
-
-def by_id_below_running() -> Reader:
-    """Everything above the highest id, of transactions older than all that run."""
-    settled = "transaction_id < txid_snapshot_xmin(txid_current_snapshot())"
-    return Watermark(f"outbox_id > :last_id AND {settled}", "outbox_id")
-
-
-def by_transaction_and_id() -> Reader:
-    """Everything above the highest (transaction, id), of transactions older than all that run."""
-    settled = "transaction_id < txid_snapshot_xmin(txid_current_snapshot())"
-    above = "(transaction_id, outbox_id) > (:last_transaction, :last_id)"
-    return Watermark(f"{above} AND {settled}", "transaction_id, outbox_id")
-
-
-def by_claim() -> Reader:
-    """The unpublished set, as the relay claims it."""
-    outbox = Outbox(SOURCE, "postgresql")
-
-    def read(connection: Connection) -> Seen:
+def by_claim(engine: Engine) -> list[str]:
+    """What the relay claims, and removes."""
+    with writing(engine) as connection:
+        outbox = outbox_of(engine, SOURCE)
         rows = outbox.claim(connection, 100)
         outbox.remove(connection, rows)
-        return [(row.record_key, row.version) for row in rows]
-
-    return read
+    return [str(row.record_key) for row in rows]
 
 
-def lower_id_commits_later(engine: Engine, read: Callable[[], None]) -> None:
-    """E1: A changes R, B changes S and commits; a read; then A commits."""
-    with engine.connect() as a, engine.connect() as b:
-        a.execute(CHANGE, {"key": 1})
-        b.execute(CHANGE, {"key": 2})
-        b.commit()
-        read()
-        a.commit()
-
-
-def older_transaction_changes_later(engine: Engine, read: Callable[[], None]) -> None:
-    """E2: A begins to write, B changes R and commits, then A changes R and commits."""
-    del read
-    with engine.connect() as a, engine.connect() as b:
-        a.execute(CHANGE, {"key": 3})
-        b.execute(CHANGE, {"key": 1})
-        b.commit()
-        a.execute(CHANGE, {"key": 1})
-        a.commit()
-
-
-def id_drawn_before_the_transaction(engine: Engine, read: Callable[[], None]) -> None:
-    """E3: A draws an id, B changes S and commits; a read; then A gets its transaction id and writes R with that id.
-
-    A trigger draws the id later; an application that writes the outbox by itself can do it in this order.
-    """
-    sequence = "SELECT nextval(pg_get_serial_sequence('tellonce.outbox_citizen', 'outbox_id'))"
-    insert = text("""
-        INSERT INTO tellonce.outbox_citizen (outbox_id, record_key, version, transaction_id, committed_at_ms, origin)
-        VALUES (:id, '1', 2, txid_current(), 0, 'capture')
-    """)
-    # Every 32nd draw writes to the log and with it takes a transaction id: the first one must not be A's.
-    do(engine, sequence)
-    with engine.connect() as a, engine.connect() as b:
-        drawn = a.execute(text(sequence)).scalar_one()
-        b.execute(CHANGE, {"key": 2})
-        b.commit()
-        read()
-        a.execute(insert, {"id": drawn})
-        a.commit()
-
-
-READERS = [by_id, by_id_below_running, by_transaction_and_id, by_claim]
-E1, E2, E3 = lower_id_commits_later, older_transaction_changes_later, id_drawn_before_the_transaction
-EXPECTED: dict[tuple[object, object], str] = {
-    (E1, by_id): "lost",
-    (E3, by_id): "lost",
-    (E3, by_id_below_running): "lost",
-    (E2, by_transaction_and_id): "misordered",
-}
-
-
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("schedule", [E1, E2, E3])
-def test_only_the_claim_neither_loses_nor_misorders(
-    engine: Engine, schedule: Callable[[Engine, Callable[[], None]], None], reader: Callable[[], Reader]
+@pytest.mark.parametrize(("make", "loses"), [(Watermark, True), (lambda: by_claim, False)], ids=["watermark", "claim"])
+def test_lower_id_that_commits_later_is_still_there(
+    engine: Engine, make: Callable[[], Callable[[Engine], list[str]]], loses: bool
 ) -> None:
-    """The unpublished set by record and version sees every change once and in order; each watermark fails somewhere."""
-    seen: Seen = []
-    read_on = reader()
+    """A changes R, B changes S and commits; a read; then A commits: a watermark has passed R by."""
+    read = make()
+    with engine.connect() as a, engine.connect() as b:
+        a.execute(CHANGE, {"key": 1})
+        b.execute(CHANGE, {"key": 2})
+        b.commit()
+        seen = read(engine)
+        a.commit()
+    seen += read(engine)
 
-    def read() -> None:
-        with writing(engine) as connection:
-            seen.extend(read_on(connection))
-
-    schedule(engine, read)
-    with writing(engine) as connection:
-        written = committed(connection) | set(seen)
-    read()
-    read()
-
-    fault = "ok"
-    if set(seen) != written or len(seen) != len(written):
-        fault = "lost"
-    elif any(seen.index((key, version)) < seen.index((key, version - 1)) for key, version in seen if version > 2):
-        fault = "misordered"
-    assert fault == EXPECTED.get((schedule, reader), "ok")
+    assert ("1" not in seen) == loses
+    assert "2" in seen
 
 
-def committed(connection: Connection) -> set[tuple[str, int]]:
-    """Key and version of what stands in the outbox."""
-    rows = connection.execute(text("SELECT record_key, version FROM tellonce.outbox_citizen"))
-    return {(key, version) for key, version in rows}
-
-
-def test_locked_read_leaves_out_what_is_being_changed(engine: Engine) -> None:
-    """Neither the relay nor the department waits: a record that is being changed is given again when it is free."""
-    outbox = outbox_of(engine, SOURCE)
-    do(engine, "DELETE FROM resident WHERE resident_id = 3")
-    with engine.connect() as department:
-        department.execute(CHANGE, {"key": 1})
-        department.execute(text("INSERT INTO resident VALUES (3, 0)"))
-
-        with writing(engine) as connection:
-            during = outbox.read_records(connection, ["1", "2", "3"], lock=True)
-            unlocked = outbox.read_records(connection, ["1"], lock=False)
-        department.commit()
-    with writing(engine) as connection:
-        after = outbox.read_records(connection, ["1", "2", "3"], lock=True)
-
-    assert during == [("2", 1, {"value": 0})]
-    assert unlocked == [("1", 1, {"value": 0})]
-    assert sorted(after) == [("1", 2, {"value": 1}), ("2", 1, {"value": 0}), ("3", 3, {"value": 0})]
-
-
-@pytest.mark.parametrize("statement", [CHANGE, text("INSERT INTO resident VALUES (:key, 5)")])
-def test_locked_record_keeps_its_version_until_the_relay_commits(engine: Engine, statement: object) -> None:
-    """A change that comes while a sweep holds a record, or its counter, takes the version above the sweep's."""
-    key = 1 if statement is CHANGE else 9
+def test_change_between_claim_and_read_is_claimed_again(engine: Engine) -> None:
+    """What is read is at least as new as what was claimed, and what came in between is noted again."""
+    do(engine, str(CHANGE), key=1)
     outbox = outbox_of(engine, SOURCE)
 
-    def change() -> None:
-        do(engine, str(statement), key=key)
+    with writing(engine) as connection:
+        rows = outbox.claim(connection, 10)
+        do(engine, str(CHANGE), key=1)
+        (read,) = outbox.read_records(connection, ["1"])
+        outbox.remove(connection, rows)
 
-    with ThreadPoolExecutor(1) as pool:
-        with writing(engine) as connection:
-            (record,) = outbox.read_records(connection, [str(key)], lock=True)
-            changing = pool.submit(change)
-            wait_until(lambda: waits_for_a_lock(engine), what="the department waits for the relay")
-            outbox.set_versions(connection, {record.record_key: record.version + 1})
-        changing.result(timeout=10)
-
-    assert [(row.record_key, row.version) for row in waiting_rows(engine, SOURCE)] == [(str(key), 3)]
+    assert read.image == {"value": 2}
+    assert noted(engine, SOURCE) == ["1"]
 
 
-def test_unlocked_read_is_one_state_of_row_and_version(engine: Engine) -> None:
-    """A row never comes with the version of another state of it, however the department writes meanwhile."""
-    outbox, stop = outbox_of(engine, SOURCE), Event()
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_default_of_the_department_does_not_make_what_is_read_older(engine: Engine, level: str) -> None:
+    """A database whose transactions see one state by default shows the relay what came after its claim all the same."""
+    do(engine, f"ALTER DATABASE {engine.url.database} SET default_transaction_isolation = '{level}'")
+    engine.dispose()
+    do(engine, str(CHANGE), key=1)
 
-    def write() -> None:
-        while not stop.is_set():
-            do(engine, "UPDATE resident SET value = value + 1")
+    with writing(engine) as connection:
+        outbox_of(engine, SOURCE).claim(connection, 10)
+        do(engine, str(CHANGE), key=1)
+        (read,) = outbox_of(engine, SOURCE).read_records(connection, ["1"])
 
-    with ThreadPoolExecutor(1) as pool:
-        writer = pool.submit(write)
-        read = []
-        for _ in range(50):
-            with writing(engine) as connection:
-                read += outbox.read_chunk(connection, None, 10)
-                read += outbox.read_records(connection, ["1", "2", "3"], lock=False)
-        stop.set()
-        writer.result(timeout=10)
-
-    assert all(record.image and record.image["value"] == record.version - 1 for record in read)
-    assert len({record.version for record in read}) > 1
-
-
-def waits_for_a_lock(engine: Engine) -> bool:
-    """Whether some session of this database waits for another."""
-    query = (
-        "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
-    )
-    with engine.connect() as connection:
-        return bool(connection.execute(text(query)).scalar_one())
+    assert read.image == {"value": 2}

@@ -188,7 +188,7 @@ def read_origin(
     if record_key is None:
         return Origin(is_in_table=False)
     publication = next(each for each in authority.publications if view in each.views)
-    outbox = outbox_table(publication.source, engine.dialect.name).c
+    outbox = outbox_table(publication.source.record_type, engine.dialect.name).c
     own = own_tables(engine.dialect.name)
     with reading(engine) as connection:
         waiting = select(func.min(outbox.committed_at_ms)).where(outbox.record_key == record_key)
@@ -214,7 +214,7 @@ def read_origin(
 def _is_in_table(engine: Engine, publication: Publication, record_key: str) -> bool:
     try:
         with reading(engine) as connection:
-            (found,) = publication.outbox.read_records(connection, [record_key], lock=False)
+            (found,) = publication.outbox.read_records(connection, [record_key])
     except (ValueError, DBAPIError):
         # What is no key of this table, such as a word where the key is a number, is of no row in it.
         return False

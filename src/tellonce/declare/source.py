@@ -123,6 +123,11 @@ class Source:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns that fields are read from, each once, in declared order."""
+        return tuple(dict.fromkeys(column.name for column in self.columns.values()))
+
     def record_key(self, raw_row: Mapping[str, Raw]) -> str:
         """Gives the record key of a row by its column names (see `record_key_of`).
 
@@ -178,7 +183,7 @@ def record_key_of(raws: Sequence[Raw]) -> str:
     """Gives the record key as text: of one column its value, of several their values joined by `/`.
 
     A `%` or `/` inside a value of a joined key is written `%25` or `%2F`, so no two keys are joined alike. In SQL this
-    is `replace(replace(c::text, '%', '%25'), '/', '%2F')`, and for a single column `c::text`.
+    is what `tellonce.storage.record_keys` makes.
 
     Raises:
         Undecodable: a value is null, empty, ends in a blank (CHAR(n) and TEXT would then give different keys), or is

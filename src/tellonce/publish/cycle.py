@@ -60,6 +60,8 @@ class Turn:
     marks: Sequence[Mark] = ()
     is_behind: bool = False
     """Whether the staging table holds more that can be sent now."""
+    to_sweep: Sequence[str] = ()
+    """The record types of which every record is to be looked at now."""
 
     @property
     def is_idle(self) -> bool:
@@ -93,6 +95,7 @@ class PublishingCycle:
         self._queues = Queues()
         self._is_full = False
         self._stopped: set[StreamId] = set()
+        self._told_paused: dict[str, str] = {}
         self._read_log_ends: LogReader | None = None
 
     @property
@@ -104,6 +107,16 @@ class PublishingCycle:
     def troubled(self) -> frozenset[StreamId]:
         """The streams that wait for their topic, or have waited and are only being tried again."""
         return self._queues.troubled
+
+    @property
+    def paused(self) -> Mapping[str, str]:
+        """The record types that are not as declared, and why; the others go on."""
+        return self._stager.paused
+
+    def hold_back(self, record_type: str, why: str) -> None:
+        """Pauses a record type that was found not to be as declared; it goes on when its table can be read again."""
+        self._stager.paused[record_type] = why
+        self._tell_paused()
 
     @property
     def lease(self) -> Lease | None:
@@ -162,6 +175,7 @@ class PublishingCycle:
             staged = self._stager.stage(connection, owed)
             self._stopped, self._is_full = staged.stopped, staged.is_full
             events = self._next(connection, staged.events)
+        self._tell_paused()
         self._renewed_at = self._monotonic()
         published: Mapping[str, int] = {}
         marks: Sequence[Mark] = ()
@@ -174,6 +188,7 @@ class PublishingCycle:
             unpublished=staged.unpublished,
             marks=marks,
             is_behind=bool(self._queues.behind),
+            to_sweep=staged.to_sweep,
         )
 
     def wait(self, stream_id: StreamId, why: str) -> None:
@@ -194,6 +209,16 @@ class PublishingCycle:
             with writing(self._engine) as connection:
                 release_lease(connection, self._lease)
         self.forget()
+
+    def _tell_paused(self) -> None:
+        now, before = dict(self._stager.paused), self._told_paused
+        department = self._settings.department
+        for record_type, why in now.items():
+            if before.get(record_type) != why:
+                _log.error("record_type_paused", department=department, record_type=record_type, why=why)
+        for record_type in before.keys() - now.keys():
+            _log.info("record_type_resumed", department=department, record_type=record_type)
+        self._told_paused = now
 
     def _held_lease(self) -> Lease:
         if self._lease is None:

@@ -13,7 +13,6 @@ from tellonce.model.rounds import Rounds
 from tellonce.publish.images import Publication
 from tellonce.publish.streams import PublishedView, load_published
 from tellonce.storage.database import clock_ms
-from tellonce.storage.outbox import OutboxRow
 from tellonce.storage.statements import by_name
 from tellonce.storage.tables import own_tables
 from tellonce.topology import View
@@ -56,21 +55,7 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
         return _mark_for_tombstones(connection, order)
     known = load_published(connection, view.name, order.pseudonyms, by_pseudonym=True)
     keys = [entry.record_key for entry in known.values()]
-    now = clock_ms(connection)
-    rows = [
-        OutboxRow(
-            outbox_id=0,
-            record_key=key,
-            version=version,
-            transaction_id=None,
-            committed_at_ms=now,
-            origin=Origin.REPAIR,
-            before=None,
-            after=raw,
-        )
-        for key, version, raw in publication.outbox.read_records(connection, keys, lock=False)
-    ]
-    publication.outbox.add(connection, rows)
+    publication.outbox.mark(connection, keys, Origin.REPAIR, clock_ms(connection))
     if len(keys) < len(order.pseudonyms):
         _log.warning(
             "order_named_unknown_records",
@@ -78,7 +63,7 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
             view=view.name,
             unknown=len(order.pseudonyms) - len(keys),
         )
-    return len(rows)
+    return len(keys)
 
 
 def _mark_for_tombstones(connection: Connection, order: Order) -> int:

@@ -20,7 +20,7 @@ from tellonce.publish.images import Publication
 from tellonce.publish.log_check import LogReader
 from tellonce.publish.orders import Grave, carry_out, due_tombstones, why_refused, within_cap
 from tellonce.publish.streams import PublishedView
-from tellonce.publish.sweep import sweep_authority
+from tellonce.publish.sweep import restart_sweep, sweep_authority
 from tellonce.storage.database import reading, writing
 from tellonce.storage.lease import LeaseLostError, hold_lease
 from tellonce.storage.progress import load_places, save_place
@@ -106,6 +106,7 @@ class Relay:
             for mark in turn.marks:
                 self._channel.say(mark)
             self._repeat_marks()
+            self._sweep_now(turn.to_sweep)
             did = not turn.is_idle
             did |= self._carry_out_orders()
             did |= self._answer()
@@ -124,7 +125,8 @@ class Relay:
     def is_done(self) -> bool:
         """Tells whether nothing is left to do or to say, all orders were read, and a sweep has been through."""
         has_swept = not self._sweeping and self.sweeps > 0
-        is_clear = self._is_idle and not self._cycle.owes_markers and not self._cycle.troubled
+        is_idle = self._is_idle and not self._cycle.owes_markers
+        is_clear = is_idle and not self._cycle.troubled and not self._cycle.paused
         return is_clear and has_swept and self._channel.has_caught_up
 
     @property
@@ -133,8 +135,12 @@ class Relay:
         return self._cycle.lease is not None
 
     def waiting_streams(self) -> Counter[str]:
-        """Gives how many streams of each view wait for their topic."""
-        return Counter(view for view, _ in self._cycle.troubled)
+        """Gives how many streams of each view wait, for their topic or for their record type's table."""
+        waiting = set(self._cycle.troubled)
+        for view in self._views.values():
+            if view.view.record_type in self._cycle.paused:
+                waiting |= {(view.name, partition) for partition in range(view.view.partitions)}
+        return Counter(view for view, _ in waiting)
 
     def pause(self) -> None:
         """Lets go of everything in hand: what is staged is read again from the database."""
@@ -238,12 +244,31 @@ class Relay:
             if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
                 return False
             self._sweeping = list(self._record_types)
-        if sweep_authority(self._engine, self._sweeping[0]).finished:
+        if self._sweep_next(self._sweeping[0]):
             self._sweeping.pop(0)
             if not self._sweeping:
                 self._swept_at = self._monotonic()
                 self.sweeps += 1
         return True
+
+    def _sweep_now(self, record_types: Sequence[str]) -> None:
+        """Has these swept from their first record on, before anything that is in hand."""
+        for publication in self._record_types:
+            if publication.source.record_type in record_types:
+                restart_sweep(self._engine, publication)
+                others = [each for each in self._sweeping if each is not publication]
+                self._sweeping, self._chunk_at = [publication, *others], float("-inf")
+
+    def _sweep_next(self, publication: Publication) -> bool:
+        """Sweeps a chunk, and tells whether the record type is through; one that is paused is left out."""
+        record_type = publication.source.record_type
+        if record_type in self._cycle.paused:
+            return True
+        try:
+            return sweep_authority(self._engine, publication).finished
+        except ConfigurationError as error:
+            self._cycle.hold_back(record_type, str(error))
+            return True
 
     def _bury(self) -> bool:
         """Sends the null that follows a delete which every live subscription has attested."""

@@ -9,12 +9,14 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from tellonce.avro.catalogue import Catalogue
 from tellonce.declare import Raw
-from tellonce.model.change import ChangeEvent, Fields, Operation, Origin
+from tellonce.model.change import ChangeEvent, Operation, Origin
 from tellonce.model.digest import from_hex, pseudonym_of, to_hex
 from tellonce.model.divergence import RecordState
-from tellonce.model.errors import PoisonMessageError
+from tellonce.model.errors import ConfigurationError, PoisonMessageError
 from tellonce.model.partitioning import partition_of
-from tellonce.publish.images import Image, Publication
+from tellonce.publish.deciding import Publish, Seen, Skip, Unpublishable, decide
+from tellonce.publish.images import Image, Publication, ViewImage, unpublished_element, view_image
+from tellonce.publish.looks import Look, looks_of
 from tellonce.publish.staged import Staged, StagedEvent, StageLimits, marker_key
 from tellonce.publish.streams import (
     Published,
@@ -27,7 +29,7 @@ from tellonce.publish.streams import (
     save_streams,
 )
 from tellonce.storage.database import clock_ms
-from tellonce.storage.outbox import OutboxRow, collapse
+from tellonce.storage.outbox import OutboxRow
 from tellonce.storage.statements import upsert
 from tellonce.storage.tables import own_tables
 
@@ -44,26 +46,42 @@ class Stager:
         self._publications = publications
         self._catalogue = catalogue
         self._limits = limits
+        self._is_fresh = True
+        self.paused: dict[str, str] = {}
+        """The record types whose tables or capture are not as declared, each with the sentence that says so."""
 
     def stage(self, connection: Connection, owed: Collection[StreamId] = ()) -> Staged:
         """Stages the oldest unpublished changes and the next records of a running snapshot, ordered per record.
 
         A stream in `owed` that gets no event otherwise gets a marker, so that its newest state can be attested.
+        A record type that cannot be read as it is declared is paused, and the others go on.
+
+        Raises:
+            ConfigurationError: none could be read, from the first time on.
         """
         staged = Staged()
         for publication in self._publications:
+            record_type = publication.source.record_type
             batch = _Batch(connection, self._department, publication, self._catalogue, self._limits)
             if not batch.streams:
                 continue
-            batch.take_changes()
-            batch.take_snapshot()
-            batch.finish(owed)
+            try:
+                with connection.begin_nested():
+                    batch.stage(owed, is_probing=record_type in self.paused)
+            except ConfigurationError as error:
+                self.paused[record_type] = str(error)
+                if self._is_fresh and len(self.paused) == len(self._publications):
+                    raise
+                continue
+            self.paused.pop(record_type, None)
             staged.events += batch.events
             staged.changes += batch.changes
             staged.snapshot_records += batch.snapshot_records
             staged.unpublished += len(batch.unpublished)
             staged.is_full |= batch.is_full
+            staged.to_sweep += [record_type] if batch.sweeps_now else []
             staged.stopped |= {stream_id for stream_id, stream in batch.streams.items() if stream.stopped}
+        self._is_fresh = False
         return staged
 
     def pending(self, connection: Connection) -> tuple[int, int | None]:
@@ -101,19 +119,45 @@ class _Batch:
         self._published_again: list[tuple[str, str]] = []
         self.changes = 0
         self.snapshot_records = 0
+        self.sweeps_now = False
 
     @property
     def is_full(self) -> bool:
         return self.changes >= self._limits.changes or self.snapshot_records >= self._limits.snapshot_records
 
-    def take_changes(self) -> None:
+    def stage(self, owed: Collection[StreamId], *, is_probing: bool) -> None:
+        """Stages what there is; with `is_probing` it looks first whether the table can be read at all."""
+        if is_probing:
+            self._publication.outbox.read_chunk(self._connection, None, 1)
+        self._take_changes()
+        self._take_snapshot()
+        self._finish(owed)
+
+    def _take_changes(self) -> None:
         outbox = self._publication.outbox
         rows = outbox.claim(self._connection, self._limits.changes)
+        self._check_known(rows)
+        looks = looks_of(rows)
+        # Read after the claim: what changed in between has been noted again.
+        images = dict(outbox.read_records(self._connection, [look.record_key for look in looks]))
         self.changes = len(rows)
-        self._stage_rows(collapse(rows))
+        self._stage(looks, images)
         outbox.remove(self._connection, rows)
 
-    def take_snapshot(self) -> None:
+    def _check_known(self, rows: Sequence[OutboxRow]) -> None:
+        self.sweeps_now = any(row.record_key is None and row.origin is Origin.SWEEP for row in rows)
+        if any(row.record_key is None and row.origin is not Origin.SWEEP for row in rows):
+            # The first thing to say is that a column is not there.
+            self._publication.outbox.read_chunk(self._connection, None, 1)
+            source = self._publication.source
+            msg = (
+                f"{source.place}: expected the trigger to know which records of {source.table} changed, found changes "
+                "of unknown ones, as after a column of the key was renamed; declare the key as it is now, and run "
+                "tellonce install"
+            )
+            raise ConfigurationError(msg, record_type=source.record_type)
+
+    def _take_snapshot(self) -> None:
         table = self._own.snapshot
         run = self._connection.execute(
             select(table).where(table.c.record_type == self._publication.source.record_type)
@@ -131,8 +175,9 @@ class _Batch:
         else:
             # What was published in an earlier epoch and is not there any more: its delete belongs to the epoch, too.
             keys = self._keys_of_earlier_epochs(limit)
-            chunk = self._publication.outbox.read_records(self._connection, keys, lock=False)
-        self._stage_rows([self._snapshot_row(*image) for image in chunk])
+            chunk = self._publication.outbox.read_records(self._connection, keys)
+        looks = [Look(record_key=key, origin=Origin.SNAPSHOT, committed_at_ms=self._now) for key, _ in chunk]
+        self._stage(looks, dict(chunk))
         self.snapshot_records = len(chunk)
         if not run.read_to_end or len(chunk) == limit:
             return
@@ -141,15 +186,6 @@ class _Batch:
             stream.complete = True
             self._append_marker(stream)
         self._save_snapshot(complete=True)
-
-    def _snapshot_row(self, key: str, version: int, raw: Mapping[str, Raw] | None) -> OutboxRow:
-        return OutboxRow(
-            record_key=key,
-            version=version,
-            committed_at_ms=self._now,
-            origin=Origin.SNAPSHOT,
-            after=raw,
-        )
 
     def _keys_of_earlier_epochs(self, limit: int) -> list[str]:
         published, stream = self._own.published, self._own.stream
@@ -170,7 +206,7 @@ class _Batch:
         )
         return [str(key) for key in self._connection.execute(statement).scalars()]
 
-    def finish(self, owed: Collection[StreamId]) -> None:
+    def _finish(self, owed: Collection[StreamId]) -> None:
         touched = {event.stream_id for event in self.events}
         for stream_id in owed:
             if stream_id in self.streams and stream_id not in touched:
@@ -196,102 +232,90 @@ class _Batch:
             update(table).where(table.c.record_type == self._publication.source.record_type).values(**values)
         )
 
-    def _stage_rows(self, rows: Sequence[OutboxRow]) -> None:
-        keys = list(dict.fromkeys(row.record_key for row in rows))
+    def _stage(self, looks: Sequence[Look], images: Mapping[str, Mapping[str, Raw] | None]) -> None:
+        keys = [look.record_key for look in looks]
         if not keys:
             return
         former = self._publication.outbox.read_former(self._connection, keys)
         for view in self._publication.views:
             missing = [key for key in keys if key not in self._known[view.name]]
             self._known[view.name].update(load_published(self._connection, view.name, missing))
-        for row in rows:
-            after = self._publication.image(row.after, former.get(row.record_key, {}))
+        for look in looks:
+            image = self._publication.image(images[look.record_key], former.get(look.record_key, {}))
             for view in self._publication.views:
-                self._stage_row(view, row, after)
+                self._stage_look(view, look, image)
 
-    def _stage_row(self, view: PublishedView, row: OutboxRow, after: Image) -> None:
-        known = self._known[view.name].get(row.record_key)
-        pseudonym = known.pseudonym if known else pseudonym_of(view.keys.pseudonym, row.record_key)
+    def _stage_look(self, view: PublishedView, look: Look, image: Image) -> None:
+        known = self._known[view.name].get(look.record_key)
+        pseudonym = known.pseudonym if known else pseudonym_of(view.keys.pseudonym, look.record_key)
         partition = partition_of(pseudonym.encode(), view.view.partitions)
         stream = self.streams[view.name, partition]
-        is_repair = row.origin == Origin.REPAIR
-        is_current = known is not None and known.epoch == stream.epoch
-        # A change that an earlier epoch's snapshot has overtaken must not come behind it: the new snapshot tells it.
-        is_new_to_epoch = row.origin == Origin.SNAPSHOT and not is_current
-        if known and not is_repair and not is_new_to_epoch and known.seen_version >= row.version:
-            return
-        was_live = known is not None and known.state != RecordState.DELETED
-        held = from_hex(known.digest) if known and is_current and known.digest else None
-        digest = self._publication.element_of(view, pseudonym, row.version, after)
-        if digest is None and not was_live and not (is_repair and known):
-            return
-        if known and not is_repair and is_current and digest == held and known.state == RecordState.LIVE:
-            known.seen_version = row.version
-            self._changed[view.name][row.record_key] = known
-            return
-        event = self._event(view, stream, row, after, pseudonym, is_known=was_live)
-        state = RecordState.LIVE if digest is not None else RecordState.DELETED
-        trouble = after.trouble or self._append(view, stream, event, pseudonym, row)
+        shown = view_image(view, pseudonym, image)
+        trouble: PoisonMessageError | None = None
+        match decide(known, stream.epoch, shown, look.origin):
+            case Skip():
+                return
+            case Seen():
+                if known and known.content != shown.content:
+                    known.content = shown.content
+                    self._changed[view.name][look.record_key] = known
+                return
+            case Unpublishable(version=version, trouble=trouble):
+                pass
+            case Publish(version=version) as publish:
+                trouble = self._append(stream, look, self._event(view, stream, look, shown, pseudonym, publish))
+        state, digest = _after(view, pseudonym, version, shown, is_kept_back=trouble is not None)
         if trouble is not None:
-            state = RecordState.UNPUBLISHED
-            self._park(view, stream, row, trouble)
+            self._park(view, stream, look, version, trouble)
         elif known and known.state == RecordState.UNPUBLISHED:
-            self._published_again.append((view.name, row.record_key))
-        stream.move(held, digest)
+            self._published_again.append((view.name, look.record_key))
+        stream.move(from_hex(known.digest) if known and known.epoch == stream.epoch and known.digest else None, digest)
         entry = Published(
-            record_key=row.record_key,
+            record_key=look.record_key,
             pseudonym=pseudonym,
             partition=partition,
             epoch=stream.epoch,
-            version=row.version,
-            seen_version=row.version,
+            version=version,
+            content=shown.content,
             sequence=stream.staged_sequence,
             digest=None if digest is None else to_hex(digest),
             state=state,
         )
-        self._known[view.name][row.record_key] = self._changed[view.name][row.record_key] = entry
+        self._known[view.name][look.record_key] = self._changed[view.name][look.record_key] = entry
 
     def _event(
-        self, view: PublishedView, stream: Stream, row: OutboxRow, after: Image, pseudonym: str, *, is_known: bool
+        self, view: PublishedView, stream: Stream, look: Look, shown: ViewImage, pseudonym: str, publish: Publish
     ) -> ChangeEvent:
-        if after.fields is None:
-            op = Operation.DELETE
-        elif row.origin in (Origin.SNAPSHOT, Origin.REPAIR):
-            op = Operation.READ
-        else:
-            op = Operation.UPDATE if is_known else Operation.CREATE
         return ChangeEvent(
-            op=op,
+            op=publish.op,
             department=self._department,
             record_type=view.view.record_type,
             view=view.name,
             # The authority's own key stays at home.
             record_key=pseudonym,
             epoch=stream.epoch,
-            version=row.version,
+            version=publish.version,
             sequence=stream.staged_sequence + 1,
-            origin=Origin(row.origin),
-            committed_at_ms=row.committed_at_ms,
+            origin=publish.origin,
+            committed_at_ms=look.committed_at_ms,
             published_at_ms=self._now,
-            after=_restricted(view, after.fields),
+            after=shown.fields,
         )
 
-    def _append(
-        self, view: PublishedView, stream: Stream, event: ChangeEvent, kafka_key: str, row: OutboxRow
-    ) -> PoisonMessageError | None:
+    def _append(self, stream: Stream, look: Look, event: ChangeEvent) -> PoisonMessageError | None:
         """Appends an event to its stream, or gives the reason why it cannot be published."""
         try:
-            payload = self._encoded(view, event)
+            payload = self._encoded(event)
         except PoisonMessageError as error:
             return error
-        self._push(stream, kafka_key, row.record_key, row.version, payload, row.committed_at_ms)
+        self._push(stream, event.record_key, look.record_key, event.version, payload, look.committed_at_ms)
         return None
 
-    def _encoded(self, view: PublishedView, event: ChangeEvent) -> bytes:
-        payload = self._catalogue.encode(view.name, event)
+    def _encoded(self, event: ChangeEvent) -> bytes:
+        payload = self._catalogue.encode(event.view, event)
         if len(payload) > self._limits.max_event_bytes:
             msg = f"the event has {len(payload)} bytes; at most {self._limits.max_event_bytes} are published"
-            raise PoisonMessageError(msg, reason="too_large", view=view.name)
+            raise PoisonMessageError(msg, reason="too_large", view=event.view)
         return payload
 
     def _append_marker(self, stream: Stream) -> None:
@@ -331,13 +355,13 @@ class _Batch:
             )
         )
 
-    def _park(self, view: PublishedView, stream: Stream, row: OutboxRow, trouble: PoisonMessageError) -> None:
+    def _park(self, view: PublishedView, stream: Stream, look: Look, version: int, trouble: PoisonMessageError) -> None:
         # The sum has moved although no event tells of it, so a marker takes a sequence: no two sums stand at one place.
         self._append_marker(stream)
-        self.unpublished[view.name, row.record_key] = {
+        self.unpublished[view.name, look.record_key] = {
             "view": view.name,
-            "record_key": row.record_key,
-            "version": row.version,
+            "record_key": look.record_key,
+            "version": version,
             "reason": str(trouble.facts.get("reason", "cannot_publish")),
             "detail": str(trouble),
             "at_ms": self._now,
@@ -352,10 +376,10 @@ class _Batch:
                 event.mark_sum, event.mark_count = to_hex(stream.sum), stream.count
 
 
-def _restricted(view: PublishedView, fields: Fields | None) -> Fields | None:
-    if fields is None:
-        return None
-    return {
-        **{name: fields[name] for name in view.view.fields},
-        **{name: fields.get(name, ()) for name in view.view.match_only},
-    }
+def _after(
+    view: PublishedView, pseudonym: str, version: int, shown: ViewImage, *, is_kept_back: bool
+) -> tuple[RecordState, int | None]:
+    """Gives how a record stands now, and what it adds to the view's sum."""
+    if is_kept_back:
+        return RecordState.UNPUBLISHED, unpublished_element(view, pseudonym, version)
+    return (RecordState.DELETED if shown.digest is None else RecordState.LIVE), shown.digest

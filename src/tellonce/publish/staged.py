@@ -48,7 +48,8 @@ class StagedEvent:
 class Staged:
     """What one transaction staged: events in the order of sending, and how much was taken from where.
 
-    `is_full` says that a limit was reached, so that more may wait.
+    `is_full` says that a limit was reached, so that more may wait; `to_sweep` of which record types all is to be looked
+    at.
     """
 
     events: list[StagedEvent] = field(default_factory=list[StagedEvent])
@@ -56,6 +57,7 @@ class Staged:
     snapshot_records: int = 0
     unpublished: int = 0
     is_full: bool = False
+    to_sweep: list[str] = field(default_factory=list[str])
     stopped: set[StreamId] = field(default_factory=set[StreamId])
 
 

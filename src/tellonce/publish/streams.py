@@ -104,7 +104,8 @@ class Published:
     partition: int
     epoch: int
     version: int
-    seen_version: int
+    content: str
+    """A keyed hash of everything that was published of it, match-only fields too; "" where an earlier release did."""
     sequence: int
     digest: str | None
     state: str

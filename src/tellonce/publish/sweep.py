@@ -1,7 +1,5 @@
-"""The authority's sweep: rows changed behind the outbox get their next version and an outbox row.
+"""The authority's sweep: records that are not as the ledger states them, and that no outbox row tells of, get one.
 
-Only a row whose version counter is the one that the ledger has seen is compared, in one state of the database;
-any other row has a change of its own on the way.
 The ledger is never edited: what differs goes the normal path.
 """
 
@@ -12,16 +10,16 @@ import structlog
 from sqlalchemy import Connection, Engine, select
 
 from tellonce.model.change import Origin
-from tellonce.model.digest import to_hex
 from tellonce.model.divergence import RecordState
-from tellonce.publish.images import Publication
-from tellonce.publish.streams import Published, load_published, load_streams
+from tellonce.publish.deciding import is_stated
+from tellonce.publish.images import Publication, view_image
+from tellonce.publish.streams import load_published, load_streams
 from tellonce.storage.database import clock_ms, reading, writing
-from tellonce.storage.outbox import OutboxRow
+from tellonce.storage.outbox import RecordImage
 from tellonce.storage.progress import load_cursor, save_cursor
 from tellonce.storage.tables import own_tables
 
-__all__ = ["Swept", "sweep_authority"]
+__all__ = ["Swept", "restart_sweep", "sweep_authority"]
 
 _log = structlog.get_logger()
 _CHUNK = 500
@@ -47,20 +45,25 @@ def sweep_authority(engine: Engine, publication: Publication) -> Swept:
         phase, _, after = cursor.partition(":")
         if phase == "rows":
             chunk = publication.outbox.read_chunk(connection, after or None, _CHUNK)
-            keys = [key for key, _, _ in chunk]
-            suspects = _suspects(connection, publication, keys)
         else:
             keys = _ledger_keys(connection, publication, after)
-            suspects = _suspects(connection, publication, keys)
-    is_end = len(keys) < _CHUNK
-    following = f"{phase}:{keys[-1]}" if not is_end else ("gone:" if phase == "rows" else "rows:")
+            chunk = publication.outbox.read_records(connection, keys)
+        changed = _differing(connection, publication, chunk)
+    is_end = len(chunk) < _CHUNK
+    following = f"{phase}:{chunk[-1].record_key}" if not is_end else ("gone:" if phase == "rows" else "rows:")
     finished = is_end and phase == "gone"
     with writing(engine) as connection:
-        changed = _give_next_version(connection, publication, suspects)
+        publication.outbox.mark(connection, changed, Origin.SWEEP, clock_ms(connection))
         save_cursor(connection, task, following, finished=finished)
     if changed:
-        _log.warning("rows_changed_behind_outbox", record_type=record_type, records=changed)
-    return Swept(compared=len(keys), changed=changed, finished=finished)
+        _log.warning("rows_changed_behind_outbox", record_type=record_type, records=len(changed))
+    return Swept(compared=len(chunk), changed=len(changed), finished=finished)
+
+
+def restart_sweep(engine: Engine, publication: Publication) -> None:
+    """Lets the next chunk be the first one."""
+    with writing(engine) as connection:
+        save_cursor(connection, f"sweep:{publication.source.record_type}", "rows:", finished=False)
 
 
 def _is_published(engine: Engine, publication: Publication) -> bool:
@@ -70,29 +73,28 @@ def _is_published(engine: Engine, publication: Publication) -> bool:
     return bool(streams) and all(stream.complete for stream in streams.values())
 
 
-def _suspects(connection: Connection, publication: Publication, keys: Sequence[str]) -> list[str]:
-    """Gives the records whose row is not what the ledger last saw of the same version."""
-    if not keys:
-        return []
-    rows = publication.outbox.read_records(connection, keys, lock=False)
+def _differing(connection: Connection, publication: Publication, chunk: Sequence[RecordImage]) -> list[str]:
+    """Gives the records that are not as the ledger states them and of which no change is on its way.
+
+    All of it is read in one state of the database, in which a change stands together with its note in the outbox.
+    """
+    keys = [key for key, _ in chunk]
+    former = publication.outbox.read_former(connection, keys)
+    images = {key: publication.image(raw, former[key]) for key, raw in chunk}
     found: dict[str, None] = {}
     for view in publication.views:
         known = load_published(connection, view.name, keys)
-        for key, version, raw in rows:
+        for key, image in images.items():
             entry = known.get(key)
-            if entry is None and raw is not None:
-                # Inserted behind the outbox, or still on its way: then its next version changes nothing and is dropped.
+            is_stated_here = (
+                is_stated(entry, view_image(view, entry.pseudonym, image))
+                if entry
+                else image.fields is None and image.trouble is None
+            )
+            if not is_stated_here:
                 found[key] = None
-            if entry is None or entry.seen_version != version:
-                continue
-            digest = publication.element_of(view, entry.pseudonym, version, publication.image(raw, {}))
-            if (None if digest is None else to_hex(digest)) != _stated(entry):
-                found[key] = None
-    return list(found)
-
-
-def _stated(entry: Published) -> str | None:
-    return None if entry.state == RecordState.DELETED else entry.digest
+    waiting = publication.outbox.waiting_among(connection, found)
+    return [key for key in found if key not in waiting]
 
 
 def _ledger_keys(connection: Connection, publication: Publication, after: str) -> list[str]:
@@ -106,29 +108,3 @@ def _ledger_keys(connection: Connection, publication: Publication, after: str) -
         .limit(_CHUNK)
     )
     return [str(key) for key in connection.execute(statement).scalars()]
-
-
-def _give_next_version(connection: Connection, publication: Publication, suspects: Sequence[str]) -> int:
-    """Reads the suspects again, locked, and publishes those that still differ as their next version."""
-    if not suspects:
-        return 0
-    locked = publication.outbox.read_records(connection, suspects, lock=True)
-    still = set(_suspects(connection, publication, suspects))
-    now = clock_ms(connection)
-    rows = [
-        OutboxRow(
-            outbox_id=0,
-            record_key=key,
-            version=version + 1,
-            transaction_id=None,
-            committed_at_ms=now,
-            origin=Origin.SWEEP,
-            before=None,
-            after=raw,
-        )
-        for key, version, raw in locked
-        if key in still
-    ]
-    publication.outbox.set_versions(connection, {row.record_key: row.version for row in rows})
-    publication.outbox.add(connection, rows)
-    return len(rows)

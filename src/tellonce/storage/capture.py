@@ -95,7 +95,7 @@ def plan_uninstall(engine: Engine, sources: Sequence[Source]) -> tuple[Step, ...
 def uninstall(engine: Engine, sources: Sequence[Source]) -> tuple[Step, ...]:
     """Removes triggers, functions and outboxes of the sources, and gives what was done.
 
-    Changes that were not published yet are gone with the outbox; the counters in `record_version` stay.
+    That records wait is forgotten with the outbox; the ledger stays, so that a sweep finds them after another install.
 
     Raises:
         ConfigurationError: the rights are missing.
@@ -147,7 +147,7 @@ def _take(connection: Connection, steps: Sequence[Step]) -> None:
 
 
 def _check_own_tables(connection: Connection) -> None:
-    table = own_tables(connection.dialect.name).record_version
+    table = own_tables(connection.dialect.name).published
     if not inspect(connection).has_table(table.name, schema=table.schema):
         msg = (
             f"expected the table {table.fullname} of ours to be there before capture is installed, found none; make it"

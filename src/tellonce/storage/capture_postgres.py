@@ -1,34 +1,35 @@
-"""Capture in PostgreSQL: row triggers that write the outbox in the department's own transaction.
+"""Capture in PostgreSQL: row triggers that note records in the outbox, in the department's own transaction.
 
 What must be known of them:
 - They fire always, also under `session_replication_role = replica` and in a logical replication worker.
 - They run with the installer's rights, so an application's role needs none on our schema.
-- They never raise. A change that could not be captured is warned about, and found by the sweep.
+- They never raise. A change of an unknown record stops its record type; with the outbox gone, the sweep finds changes.
+- They name the key's columns alone, and only in their function's body, so that no ALTER TABLE is refused for them.
 - TRUNCATE is refused; DROP, DETACH PARTITION, `DISABLE TRIGGER` and what a superuser does otherwise go unseen until
   the sweep.
-- Each captured row costs a subtransaction, since that is how PL/pgSQL catches an error.
+- No row takes a transaction id of its own, and no row of ours is updated, so that nothing of theirs conflicts.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnClause, Connection, Dialect, column, exists, func, select, text
 from sqlalchemy import table as sql_table
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from tellonce.declare import Source
+from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage.capture_functions import (
+    EARLIER_FUNCTION_KINDS,
     FUNCTION_KINDS,
-    TRIGGER_FUNCTION_KINDS,
     CaptureFunction,
     capture_functions,
 )
 from tellonce.storage.capture_plan import Part, Step, literal
 from tellonce.storage.database import OWN_SCHEMA
-from tellonce.storage.outbox_table import mapped_columns, outbox_table
+from tellonce.storage.outbox_table import outbox_table, unknown_changes
 from tellonce.storage.postgres_catalog import CatalogTable, captured_table, find_table, quoted
 
 __all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
@@ -54,12 +55,16 @@ def parts(connection: Connection, source: Source) -> list[Part]:
     """Gives everything that capturing the source consists of, each with what is wrong with it now.
 
     Raises:
-        ConfigurationError: the table cannot be captured, or rows wait that were captured under another declaration.
+        ConfigurationError: the table cannot be captured.
     """
     table = captured_table(connection, source)
-    found = [*_outbox_parts(connection, source, table)]
-    functions = capture_functions(connection, source, table)
+    found = [*_outbox_parts(connection, source)]
+    functions = capture_functions(source, table)
     found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]
+    found += [
+        _part(source, f"the function {step.sentence.split()[-1]} is of an earlier release", step.sentence, step.sql)
+        for step in _function_drops(connection, source, EARLIER_FUNCTION_KINDS)
+    ]
     triggers = _trigger_parts(connection, source, table)
     if any(part.problem for part in triggers):
         _check_no_key_twice(connection, source, table)
@@ -76,20 +81,7 @@ def removal_steps(connection: Connection, source: Source) -> list[Step]:
         )
         for name, schema, table in _triggers_anywhere(connection, source)
     ]
-    known = connection.execute(
-        text("""
-            SELECT p.proname, pg_get_function_identity_arguments(p.oid) FROM pg_proc p
-            WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = ANY (:names) ORDER BY p.proname
-        """),
-        {"schema": OWN_SCHEMA, "names": [f"{kind}_{record_type}" for kind in FUNCTION_KINDS]},
-    )
-    steps += [
-        Step(
-            sentence=f"Drop the function {OWN_SCHEMA}.{name}.",
-            sql=f"DROP FUNCTION {OWN_SCHEMA}.{quoted(name)}({arguments})",
-        )
-        for name, arguments in known
-    ]
+    steps += _function_drops(connection, source, (*FUNCTION_KINDS, *EARLIER_FUNCTION_KINDS))
     outbox = f"{OWN_SCHEMA}.outbox_{record_type}"
     if find_table(connection, outbox) is not None:
         steps.append(
@@ -101,50 +93,57 @@ def removal_steps(connection: Connection, source: Source) -> list[Step]:
     return steps
 
 
-def _outbox_parts(connection: Connection, source: Source, table: CatalogTable) -> Iterator[Part]:
-    outbox = outbox_table(source, "postgresql")
+def _function_drops(connection: Connection, source: Source, kinds: Sequence[str]) -> list[Step]:
+    known = connection.execute(
+        text("""
+            SELECT p.proname, pg_get_function_identity_arguments(p.oid) FROM pg_proc p
+            WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = ANY (:names) ORDER BY p.proname
+        """),
+        {"schema": OWN_SCHEMA, "names": [f"{kind}_{source.record_type}" for kind in kinds]},
+    )
+    return [
+        Step(
+            sentence=f"Drop the function {OWN_SCHEMA}.{name}",
+            sql=f"DROP FUNCTION {OWN_SCHEMA}.{quoted(name)}({arguments})",
+        )
+        for name, arguments in known
+    ]
+
+
+def _outbox_parts(connection: Connection, source: Source) -> Iterator[Part]:
+    outbox = outbox_table(source.record_type, "postgresql")
     name = f"{OWN_SCHEMA}.{outbox.name}"
     present = find_table(connection, name)
-    problem = None
+    wanted = [column.name for column in outbox.columns]
     if present is None:
-        problem = f"the outbox {name} is missing"
-    elif list(present.columns) != [column.name for column in outbox.columns]:
-        problem = f"the outbox {name} has other columns than this release writes"
-    create = f"{CreateTable(outbox).compile(dialect=_DIALECT)}".strip()
-    yield _part(source, problem, f"Create the outbox {name}, where changes of {source.table} wait.", create)
-    for index in sorted(outbox.indexes, key=lambda index: str(index.name)):
-        exists = connection.execute(
-            text("SELECT to_regclass(:name) IS NOT NULL"), {"name": f"{OWN_SCHEMA}.{quoted(str(index.name))}"}
-        ).scalar_one()
-        sentence = f"Create the index {index.name} of the outbox."
-        problem = None if exists else f"the index {index.name} is missing"
-        yield _part(source, problem, sentence, f"{CreateIndex(index).compile(dialect=_DIALECT)}")
-    shape = {"table": f"{table.schema}.{table.name}", "key": list(source.key), "columns": list(mapped_columns(source))}
-    noted = None if present is None else _comment(connection, present.oid, "pg_class")
-    if present is not None and noted is not None and noted != json.dumps(shape):
-        _check_none_waits(connection, source, json.loads(noted), shape)
-    yield _part(
-        source,
-        None if noted == json.dumps(shape) else f"the outbox {name} is not marked as holding the declared columns",
-        f"Note on the outbox {name} which columns its rows hold.",
-        f"COMMENT ON TABLE {OWN_SCHEMA}.{quoted(outbox.name)} IS {literal(json.dumps(shape))}",
-    )
-
-
-def _check_none_waits(
-    connection: Connection, source: Source, before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]
-) -> None:
-    # A row captured before a column was declared has no value for it, and would be published as if it were null.
-    is_subset = set(now["columns"]) <= set(before["columns"]) and before["key"] == now["key"]
-    if is_subset and before["table"] == now["table"]:
-        return
-    outbox = outbox_table(source, "postgresql")
-    if connection.execute(select(exists().select_from(outbox))).scalar_one():
-        msg = (
-            f"{source.place}: expected no change of {source.record_type} to wait when its table, key or columns are "
-            "declared otherwise, found some in the outbox; let the relay publish them, then install again"
+        create = f"{CreateTable(outbox).compile(dialect=_DIALECT)}".strip()
+        sentence = f"Create the outbox {name}, where changed records of {source.table} wait."
+        yield _part(source, f"the outbox {name} is missing", sentence, create)
+    elif list(present.columns) != wanted:
+        yield _reshaped(source, name, wanted, list(present.columns))
+    elif connection.execute(select(exists(unknown_changes(outbox)))).scalar_one():
+        yield _part(
+            source,
+            f"the outbox {name} has changes of unknown records",
+            "Have every record looked at, since it is not known which ones changed.",
+            f"UPDATE {OWN_SCHEMA}.{quoted(outbox.name)} SET origin = {literal(Origin.SWEEP)} WHERE record_key IS NULL",  # noqa: S608 - our own names
         )
+
+
+def _reshaped(source: Source, name: str, wanted: Sequence[str], present: Sequence[str]) -> Part:
+    """Gives the step that makes an earlier release's outbox ours; what waits there goes on waiting."""
+    missing = [column for column in wanted if column not in present]
+    if missing:
+        msg = f"{source.place}: expected the outbox {name} to have the column {missing[0]}, found none; drop that table"
         raise ConfigurationError(msg, record_type=source.record_type)
+    drops = [f"DROP COLUMN {quoted(column)}" for column in present if column not in wanted]
+    changes = [*drops, "ALTER record_key DROP NOT NULL", f"ALTER origin SET DEFAULT {literal(Origin.CAPTURE)}"]
+    return _part(
+        source,
+        f"the outbox {name} has other columns than this release writes",
+        f"Keep of the outbox {name} which records wait; what they hold is read when they are published.",
+        f"ALTER TABLE {OWN_SCHEMA}.{quoted('outbox_' + source.record_type)} {', '.join(changes)}",
+    )
 
 
 def _function_part(connection: Connection, source: Source, kind: str, function: CaptureFunction) -> Part:
@@ -188,12 +187,12 @@ def _wanted_triggers(
     connection: Connection, source: Source, table: CatalogTable
 ) -> dict[tuple[int, str], tuple[str, str]]:
     """Gives the table and the definition of each trigger by the table's oid and the trigger's name."""
-    record_type, columns = source.record_type, list(dict.fromkeys((*source.key, *mapped_columns(source))))
-    old, new = (", ".join(f"{side}.{quoted(name)}" for name in columns) for side in ("OLD", "NEW"))
+    record_type = source.record_type
     capture = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('capture_' + record_type)}()"
     refuse = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('refuse_truncate_' + record_type)}()"
-    # Byte for byte, which is cheap, knows every type, and spares a function call where nothing of ours changed.
-    changed = f"WHEN (pg_catalog.record_image_ne(ROW({old}), ROW({new})))"
+    # Byte for byte, which is cheap and knows every type; of the whole row, since a column that a trigger names could be
+    # neither altered nor dropped.
+    changed = "WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)"
     row_name, update_name, truncate_name = _trigger_names(record_type)
     wanted = {
         (table.oid, row_name): (table.sql, f"AFTER INSERT OR DELETE ON {table.sql} FOR EACH ROW {capture}"),
@@ -249,7 +248,7 @@ def _triggers_anywhere(connection: Connection, source: Source) -> list[tuple[str
             WHERE p.pronamespace = to_regnamespace(:schema) AND p.proname = ANY (:names) AND t.tgparentid = 0
             ORDER BY n.nspname, c.relname, t.tgname
         """),
-        {"schema": OWN_SCHEMA, "names": [f"{kind}_{source.record_type}" for kind in TRIGGER_FUNCTION_KINDS]},
+        {"schema": OWN_SCHEMA, "names": [f"{kind}_{source.record_type}" for kind in FUNCTION_KINDS]},
     )
     return [(name, schema, table) for name, schema, table in rows]
 
@@ -280,13 +279,6 @@ def _check_no_key_twice(connection: Connection, source: Source, table: CatalogTa
             "a record is one row"
         )
         raise ConfigurationError(msg, record_type=source.record_type)
-
-
-def _comment(connection: Connection, oid: int, catalog: str) -> str | None:
-    found = connection.execute(
-        text("SELECT obj_description(:oid, :catalog)"), {"oid": oid, "catalog": catalog}
-    ).scalar()
-    return None if found is None else str(found)
 
 
 def _part(source: Source, problem: str | None, sentence: str, sql: str) -> Part:

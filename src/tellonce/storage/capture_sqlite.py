@@ -1,35 +1,35 @@
-"""Capture in SQLite: triggers that copy the row's columns natively into the outbox, in the writer's transaction.
+"""Capture in SQLite: triggers that note records in the outbox, in the writer's transaction.
 
 What must be known of them:
-- INSERT OR REPLACE, where the same key is there already, is seen as an insert: the record gets its next version and
-  the relay knows from its ledger that it is an update. With `recursive_triggers` on, it is a delete and an insert.
+- They name the key's columns alone, so that no other column's rename or drop is refused for them; every UPDATE notes
+  its records, and one that changed nothing published is dropped by the relay.
+- INSERT OR REPLACE, where the same key is there already, is seen as an insert, which is as good.
 - What REPLACE removes because of a second unique column goes unseen without `recursive_triggers`; the sweep finds it.
 - INSERT OR IGNORE that ignores a row fires nothing, rightly. No statement of ours can conflict, so that an outer
   OR IGNORE silences none of them.
 - SQLite knows no handler of errors: if the outbox cannot be written (disk full, dropped by hand), neither can the row.
-- Every record of the table gets a counter when capture is installed, so that a REPLACE right after it is told apart
-  from a new record.
 """
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Dialect, select
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
 from tellonce.declare import Source, split_table
 from tellonce.model.errors import ConfigurationError
-from tellonce.storage.capture_plan import Part, Step, filled, literal
+from tellonce.storage.capture_plan import Part, Step, filled
 from tellonce.storage.database import OWN_SCHEMA
-from tellonce.storage.outbox_table import mapped_columns, outbox_table
+from tellonce.storage.outbox_table import outbox_table
 from tellonce.storage.record_keys import key_text_sql
 
 __all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
 
 _DIALECT: Dialect = sqlite.dialect()
-_RECORD_VERSION = f"{OWN_SCHEMA}_record_version"
 _NOW_MS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-_TRIGGERS = ("insert", "update", "rekey", "delete")
+_TRIGGERS = ("insert", "update", "delete")
+_EARLIER_TRIGGERS = ("rekey",)
+"""What an earlier release installed."""
 
 
 def lock_catalog(connection: Connection) -> None:
@@ -44,7 +44,7 @@ def parts(connection: Connection, source: Source) -> list[Part]:
     """Gives everything that capturing the source consists of, each with what is wrong with it now.
 
     Raises:
-        ConfigurationError: the table cannot be captured, or rows wait that were captured with other columns.
+        ConfigurationError: the table cannot be captured.
     """
     _check(connection, source)
     found = [*_outbox_parts(connection, source)]
@@ -62,22 +62,23 @@ def parts(connection: Connection, source: Source) -> list[Part]:
         drop = Step(sentence=f"Drop the trigger {name} of before.", sql=f"DROP TRIGGER {_quoted(name)}")
         create = Step(sentence=f"Create the trigger {name} on {table}.", sql=sql)
         triggers.append(_part(source, problem, *([] if present is None else [drop]), create))
-    if any(part.problem for part in triggers):
-        problem = f"records of {table} may be without a version counter"
-        counting = Step(sentence=f"Give each record of {table} its first version.", sql=_counting_sql(source))
-        found.append(_part(source, problem, counting))
+    for kind in _EARLIER_TRIGGERS:
+        name = _trigger_name(source, kind)
+        if _schema_sql(connection, "trigger", name) is not None:
+            drop = Step(sentence=f"Drop the trigger {name} of before.", sql=f"DROP TRIGGER {_quoted(name)}")
+            triggers.append(_part(source, f"the trigger {name} is of an earlier release", drop))
     return found + triggers
 
 
 def removal_steps(connection: Connection, source: Source) -> list[Step]:
     """Gives the steps that remove what was installed for the source, whatever became of its table."""
-    names = [_trigger_name(source, kind) for kind in _TRIGGERS]
+    names = [_trigger_name(source, kind) for kind in (*_TRIGGERS, *_EARLIER_TRIGGERS)]
     steps = [
         Step(sentence=f"Drop the trigger {name}.", sql=f"DROP TRIGGER {_quoted(name)}")
         for name in names
         if _schema_sql(connection, "trigger", name) is not None
     ]
-    outbox = outbox_table(source, "sqlite").name
+    outbox = outbox_table(source.record_type, "sqlite").name
     if _schema_sql(connection, "table", outbox) is not None:
         steps.append(
             Step(
@@ -96,7 +97,7 @@ def _check(connection: Connection, source: Source) -> None:
     schema, table = split_table(source.table)
     if schema not in {None, "main"}:
         raise _wrong(source, f"expected a table of this database file, found schema {schema}; name the table alone")
-    columns = _columns(connection, source, table, [*source.key, *mapped_columns(source)])
+    columns = _columns(connection, source, table, [*source.key, *source.column_names])
     _check_key(source, table, columns, source.key)
     if not _is_unique(connection, table, source.key):
         msg = (
@@ -158,100 +159,57 @@ def _is_unique(connection: Connection, table: str, key: Sequence[str]) -> bool:
 
 
 def _outbox_parts(connection: Connection, source: Source) -> Iterator[Part]:
-    outbox = outbox_table(source, "sqlite")
+    outbox = outbox_table(source.record_type, "sqlite")
     present = list(connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (outbox.name,)).scalars())
-    problem, steps = None, list[Step]()
-    if not present:
-        problem = f"the outbox {outbox.name} is missing"
-    elif present != [column.name for column in outbox.columns]:
-        problem = f"the outbox {outbox.name} has other columns than the declaration"
-        steps = [Step(sentence=f"Drop the empty outbox {outbox.name}.", sql=f"DROP TABLE {_quoted(outbox.name)}")]
-        if connection.execute(select(outbox.c.outbox_id).limit(1)).first() is not None:
-            msg = (
-                f"expected no change of {source.record_type} to wait when its columns are declared otherwise, found "
-                "some in the outbox; let the relay publish them, then install again"
-            )
-            raise _wrong(source, msg)
-    create = f"{CreateTable(outbox).compile(dialect=_DIALECT)}".strip()
-    steps.append(Step(sentence=f"Create the outbox {outbox.name}, where changes wait.", sql=create))
-    yield _part(source, problem, *steps)
-    for index in sorted(outbox.indexes, key=lambda index: str(index.name)):
-        missing = _schema_sql(connection, "index", str(index.name)) is None or problem is not None
-        yield _part(
-            source,
-            f"the index {index.name} is missing" if missing else None,
-            Step(
-                sentence=f"Create the index {index.name} of the outbox.",
-                sql=f"{CreateIndex(index).compile(dialect=_DIALECT)}",
-            ),
-        )
-
-
-def _counting_sql(source: Source) -> str:
-    keys = [f"t.{_quoted(name)}" for name in source.key]
-    there = " AND ".join(f"{key} IS NOT NULL" for key in keys)
-    return (
-        f"INSERT INTO {_RECORD_VERSION} (record_type, record_key, version)\n"
-        f"SELECT {literal(source.record_type)}, {key_text_sql(keys)}, 1 FROM {_table(source)} AS t\n"
-        f"WHERE {there} ON CONFLICT DO NOTHING"
+    create = Step(
+        sentence=f"Create the outbox {outbox.name}, where changed records wait.",
+        sql=f"{CreateTable(outbox).compile(dialect=_DIALECT)}".strip(),
     )
+    columns = [column.name for column in outbox.columns]
+    if not present:
+        yield _part(source, f"the outbox {outbox.name} is missing", create)
+    elif present != columns:
+        # SQLite can take no NOT NULL away, so the table is made anew; what waits there goes on waiting. It is not
+        # renamed, since SQLite would let the triggers that write it follow.
+        kept, names = f"{outbox.name}_kept", ", ".join(columns)
+        sql = [
+            f"CREATE TABLE {kept} AS SELECT {names} FROM {outbox.name}",  # noqa: S608 - our own names
+            f"DROP TABLE {outbox.name}",
+            create.sql,
+            f"INSERT INTO {outbox.name} ({names}) SELECT {names} FROM {kept}",  # noqa: S608 - our own names
+            f"DROP TABLE {kept}",
+        ]
+        sentence = f"Keep of the outbox {outbox.name} which records wait; what they hold is read later."
+
+        problem = f"the outbox {outbox.name} has other columns than this release writes"
+        yield _part(source, problem, *(Step(sentence=sentence, sql=each) for each in sql))
 
 
 def _trigger_sql(source: Source, kind: str) -> str:
-    columns = mapped_columns(source)
-    same_key = f"{_key('old', source)} IS {_key('new', source)} COLLATE BINARY"
-    changed = " OR ".join(
-        # A column's own collation may take `x` for `X`, and 1 equals 1.0.
-        f"old.{name} IS NOT new.{name} COLLATE BINARY OR typeof(old.{name}) <> typeof(new.{name})"
-        for name in map(_quoted, columns)
-    )
-    gone = _record_sql(source, "old", is_new=False)
-    come = _record_sql(source, "new", is_new=True)
-    condition, statements = {
-        "insert": ("1", [come]),
-        "update": (f"{same_key} AND ({changed})", [gone]),
-        "rekey": (f"NOT ({same_key})", [gone, come]),
-        "delete": ("1", [gone]),
+    is_rekeyed = f"{_key('old', source)} IS NOT {_key('new', source)} COLLATE BINARY"
+    statements = {
+        "insert": [_noting_sql(source, "new")],
+        "update": [_noting_sql(source, "old"), _noting_sql(source, "new", is_rekeyed)],
+        "delete": [_noting_sql(source, "old")],
     }[kind]
     return filled(
         "capture_trigger_sqlite.sql",
         name=_quoted(_trigger_name(source, kind)),
-        event={"insert": "INSERT", "delete": "DELETE"}.get(kind, "UPDATE"),
+        event=kind.upper(),
         table=_table(source),
-        condition=condition,
         statements="\n".join(statements),
     )
 
 
-def _record_sql(source: Source, row: str, *, is_new: bool) -> str:
-    """Gives the statements that give a row's record its next version and write down what is there now."""
-    names = [_quoted(name) for name in mapped_columns(source)]
-    key, keys = _key(row, source), [_quoted(name) for name in source.key]
-    # The bare comparison finds the row by its index, the other one is exact where a collation is not.
-    is_this = [f"t.{name} = {row}.{name}" for name in keys] + [f"{_key('t', source)} = {key} COLLATE BINARY"]
-    there = " AND ".join(f"{row}.{name} IS NOT NULL" for name in keys)
-    if is_new:
-        present = f"SELECT 1 FROM {_table(source)} AS t WHERE {' AND '.join(is_this)}"  # noqa: S608 - quoted names
-        there += f" AND EXISTS ({present})"
-    sides = ([] if is_new else ["b"]) + ["a"]
-    values = ([] if is_new else [f"old.{name}" for name in names]) + [f"t.{name}" for name in names]
-    columns = [_quoted(f"{side}_{name}") for side in sides for name in mapped_columns(source)]
+def _noting_sql(source: Source, row: str, condition: str = "1") -> str:
+    """Gives the statement that notes a row's record; a row without a whole key is of no record."""
+    there = [f"{row}.{_quoted(name)} IS NOT NULL" for name in source.key]
     return filled(
         "capture_record_sqlite.sql",
-        record_version=_RECORD_VERSION,
-        record_type=literal(source.record_type),
-        outbox=_quoted(outbox_table(source, "sqlite").name),
-        table=_table(source),
-        key=key,
-        condition=there,
-        # A record without a counter that is changed or goes was there before capture was, at version 1.
-        version_before="0" if is_new else "1",
+        outbox=_quoted(outbox_table(source.record_type, "sqlite").name),
+        key=_key(row, source),
         now_ms=_NOW_MS,
-        has_before="0" if is_new else "1",
-        is_there=f"t.{keys[0]} IS NOT NULL",
-        is_this=" AND ".join(is_this),
-        columns="".join(f", {name}" for name in columns),
-        values="".join(f", {value}" for value in values),
+        condition=" AND ".join([condition, *there]),
     )
 
 
@@ -264,7 +222,7 @@ def _table(source: Source) -> str:
 
 
 def _key(row: str, source: Source) -> str:
-    return key_text_sql([f"{row}.{_quoted(name)}" for name in source.key])
+    return key_text_sql([f"CAST({row}.{_quoted(name)} AS text)" for name in source.key])
 
 
 def _quoted(name: str) -> str:

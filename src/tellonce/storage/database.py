@@ -84,6 +84,8 @@ def open_database(url: str, *, connect_seconds: int = _CONNECT_TIMEOUT_SECONDS) 
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_recycle=_SESSION_SECONDS,
+            # Whatever a role has for its default: what is read after a claim must be newer than the claim.
+            isolation_level="READ COMMITTED",
             connect_args={
                 "connect_timeout": connect_seconds,
                 "client_encoding": "UTF8",

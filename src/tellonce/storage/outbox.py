@@ -1,80 +1,45 @@
-"""The outbox of one record type: changes that wait to be published, used by the relay inside its own transaction.
+"""The outbox of one record type: records that are to be looked at, used by the relay inside its own transaction.
 
+What stands in it is never the record's state: the relay reads that from the department's table, after it has claimed.
 Every method takes the connection of the caller's transaction and leaves commit and rollback to the caller.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Connection,
-    Select,
-    Text,
-    and_,
-    any_,
-    bindparam,
-    cast,
-    delete,
-    func,
-    insert,
-    literal_column,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from tellonce.declare import Raw, Source, Undecodable
 from tellonce.model.change import Origin
-from tellonce.model.errors import ConfigurationError, RetryableError
+from tellonce.model.errors import ConfigurationError
 from tellonce.storage.database import sqlstate_of
-from tellonce.storage.outbox_table import image_from_json, image_to_json, mapped_columns, outbox_table
-from tellonce.storage.source_reading import RecordImage, fetch, source_reader
-from tellonce.storage.statements import in_slices, upsert
-from tellonce.storage.tables import own_tables
+from tellonce.storage.outbox_table import outbox_table, unknown_changes
+from tellonce.storage.source_reading import RecordImage, source_reader
+from tellonce.storage.statements import among, in_slices
 
-__all__ = ["Outbox", "OutboxRow", "RecordImage", "collapse"]
+__all__ = ["Outbox", "OutboxRow", "RecordImage"]
 
-# PostgreSQL: function, table or schema that is not there; SQLite says "no such table".
-_NOT_INSTALLED = ("42883", "42P01", "3F000")
-_LOCKED = "55P03"
+# PostgreSQL: function, table, schema or column that is not there; SQLite says "no such table" or "no such column".
+_NOT_INSTALLED = ("42883", "42P01", "3F000", "42703")
+_NONE_SUCH = ("no such table", "no such column")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """One state that a record was left in, waiting to be published.
+    """That a record is to be looked at, and why; times are milliseconds since 1970-01-01 UTC.
 
-    `before` and `after` hold the mapped columns by name; `after` is None for a record that is gone. `before` is None
-    where the row was not there, or was not seen: whether the change creates or updates is the relay's ledger to say.
-    Times are milliseconds since 1970-01-01 UTC.
+    `record_key` is None where the trigger could not make the key: then nobody knows which record it was. It is None,
+    too, where the origin is a sweep: then all are to be looked at.
     """
 
-    outbox_id: int = 0
-    """Where the row stands; 0 for one that is yet to be added. Says nothing about the order of commits."""
-    record_key: str
-    version: int
-    transaction_id: int | None = None
-    """The authority's transaction; None in SQLite, and for rows that no trigger wrote."""
+    outbox_id: int
+    """Where the row stands. Says nothing about the order of commits, which need not be known."""
+    record_key: str | None
     committed_at_ms: int
     """When the row was changed: a trigger cannot see the commit, which follows it."""
     origin: Origin
-    before: Mapping[str, Raw] | None = None
-    after: Mapping[str, Raw] | None = None
-
-
-class _Fixed(NamedTuple):
-    """The columns of an outbox row before its images, in the table's order."""
-
-    outbox_id: int
-    record_key: str
-    version: int
-    transaction_id: int | None
-    committed_at_ms: int
-    origin: str
 
 
 class Outbox:
@@ -88,61 +53,55 @@ class Outbox:
         """Takes a source and the name of the dialect, `postgresql` or `sqlite`."""
         self._source = source
         self._is_postgres = dialect_name == "postgresql"
-        self._columns = mapped_columns(source)
-        self._table = outbox_table(source, dialect_name)
+        self._table = outbox_table(source.record_type, dialect_name)
         self._reader = source_reader(source, dialect_name)
 
     def claim(self, connection: Connection, limit: int) -> list[OutboxRow]:
-        """Gives the oldest `limit` changes, ordered by record key and version.
+        """Gives the oldest `limit` rows.
 
-        Each comes with every unpublished row of the same record at the same or a lower version. There is no watermark:
-        a row that commits late is simply still there. A version is taken under the record's lock, so whoever sees a
-        version sees all lower ones that committed.
+        There is no watermark: a row that commits late is simply still there. What is read of the records in a later
+        statement of the transaction is at least as new as what was claimed, and a change in between has left a row of
+        its own. Needs READ COMMITTED.
         """
+        columns = self._table.c
         with self._installed():
-            return [self._row(row) for row in fetch(connection, self._claiming(limit))]
-
-    def _claiming(self, limit: int) -> Select[*tuple[object, ...]]:
-        rows = self._table.c
-        oldest = select(rows.record_key, rows.version).order_by(rows.outbox_id).limit(limit).subquery()
-        newest = (
-            select(oldest.c.record_key, func.max(oldest.c.version).label("version"))
-            .group_by(oldest.c.record_key)
-            .subquery()
-        )
-        # As text, so that the numbers are read as exact decimals here and not as floats by the driver.
-        shown = [cast(column, Text).label(column.name) if isinstance(column.type, JSONB) else column for column in rows]
-        of_record = and_(rows.record_key == newest.c.record_key, rows.version <= newest.c.version)
-        if not self._is_postgres:
-            claimed = select(*shown).join_from(self._table, newest, of_record)
-            return claimed.order_by(rows.record_key, rows.version, rows.outbox_id)
-        # Record by record through its index: without statistics, as after a burst, PostgreSQL would rather read the
-        # whole outbox for each claim. An OFFSET keeps it from making one join of both.
-        chosen = select(*shown).where(of_record).offset(0).correlate(newest).lateral()
-        claimed = select(*chosen.c).select_from(newest).join(chosen, true())
-        return claimed.order_by(chosen.c.record_key, chosen.c.version, chosen.c.outbox_id)
+            rows = connection.execute(
+                select(columns.outbox_id, columns.record_key, columns.committed_at_ms, columns.origin)
+                .order_by(columns.outbox_id)
+                .limit(limit)
+            )
+            return [
+                OutboxRow(outbox_id=number, record_key=key, committed_at_ms=at_ms, origin=Origin(origin))
+                for number, key, at_ms, origin in rows
+            ]
 
     def remove(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        """Removes claimed rows: the very ones that `claim` gave, not what `collapse` made of them."""
-        ids = [row.outbox_id for row in rows]
+        """Removes claimed rows, by their own ids: one of the same record that came since stays."""
         column = self._table.c.outbox_id
-        for some in in_slices(ids):
+        for some in in_slices([row.outbox_id for row in rows]):
             if self._is_postgres:
                 chosen = column == any_(bindparam("ids", list(some), ARRAY(BigInteger())))
             else:
                 chosen = column.in_(some)
             connection.execute(delete(self._table).where(chosen))
 
-    def add(self, connection: Connection, rows: Sequence[OutboxRow]) -> None:
-        """Adds rows of sweeps and repairs; their `outbox_id` and `transaction_id` are not looked at."""
-        if not rows:
-            return
-        statement = insert(self._table)
-        if self._is_postgres:
-            sides = {side: cast(bindparam(f"{side}_json", type_=Text), JSONB) for side in ("before", "after")}
-            statement = statement.values(sides)
+    def mark(self, connection: Connection, record_keys: Iterable[str], origin: Origin, at_ms: int) -> None:
+        """Lets the relay look at records, as a sweep or an order asks."""
+        rows = [{"record_key": key, "committed_at_ms": at_ms, "origin": str(origin)} for key in record_keys]
+        if rows:
+            with self._installed():
+                connection.execute(insert(self._table), rows)
+
+    def waiting_among(self, connection: Connection, record_keys: Collection[str]) -> frozenset[str]:
+        """Gives those of the records that stand in the outbox; all if it does not know which record one row is of."""
+        if not record_keys:
+            return frozenset()
+        column = self._table.c.record_key
         with self._installed():
-            connection.execute(statement, [self._values(row) for row in rows])
+            if connection.execute(unknown_changes(self._table).limit(1)).first() is not None:
+                return frozenset(record_keys)
+            statement = select(column).distinct().where(among(connection, column, record_keys))
+            return frozenset(str(key) for key in connection.execute(statement).scalars())
 
     def pending(self, connection: Connection) -> tuple[int, int | None]:
         """Gives how many rows wait, and when the oldest was changed, in epoch milliseconds."""
@@ -152,28 +111,18 @@ class Outbox:
         return int(count), None if oldest is None else int(oldest)
 
     def read_chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
-        """Gives the next `limit` rows of the table behind `after_key`, in the key columns' own order.
-
-        Row and version are of one state of the database. Nothing is written and nobody waits.
-        """
+        """Gives the next `limit` rows of the table behind `after_key`, in the key columns' own order."""
         with self._installed():
             return self._reader.chunk(connection, after_key, limit)
 
-    def read_records(self, connection: Connection, record_keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
-        """Gives the named records as they are now, with `image` None for a row that is gone.
-
-        Without `lock`, row and version are of one state of the database, which is enough to publish them again at that
-        version. With `lock`, nobody changes the given records until this transaction ends, so their version may be
-        raised; a record that somebody is changing at this moment is **left out** instead of waited for, since the
-        department's own transaction must never be the victim of a deadlock with ours. Needs READ COMMITTED.
-
-        Raises:
-            RetryableError: a counter stayed locked longer than half a second.
-        """
-        if not record_keys:
+    def read_records(self, connection: Connection, record_keys: Sequence[str]) -> list[RecordImage]:
+        """Gives the named records as they are now, each once, with `image` None for a row that is gone."""
+        keys = list(dict.fromkeys(record_keys))
+        if not keys:
             return []
         with self._installed():
-            return self._reader.records(connection, list(dict.fromkeys(record_keys)), lock=lock)
+            found = self._reader.records(connection, keys)
+        return [RecordImage(key, found.get(key)) for key in keys]
 
     def read_former(self, connection: Connection, record_keys: Sequence[str]) -> dict[str, dict[str, tuple[str, ...]]]:
         """Gives the former values of each record's identifiers, from the history tables; one query per table.
@@ -202,104 +151,22 @@ class Outbox:
                 continue
         return tuple(found)
 
-    def set_versions(self, connection: Connection, versions: Mapping[str, int]) -> None:
-        """Raises the counters of records that `read_records` locked in this transaction; never lowers one."""
-        table = own_tables("postgresql" if self._is_postgres else "sqlite").record_version
-        rows = [
-            {"record_type": self._source.record_type, "record_key": key, "version": version}
-            for key, version in sorted(versions.items())
-        ]
-        upsert(connection, table, rows, guard=table.c.version < literal_column("excluded.version", BigInteger()))
-
-    def _values(self, row: OutboxRow) -> dict[str, object]:
-        values: dict[str, object] = {
-            "record_key": row.record_key,
-            "version": row.version,
-            "committed_at_ms": row.committed_at_ms,
-            "origin": str(row.origin),
-        }
-        for side, image in (("before", row.before), ("after", row.after)):
-            if self._is_postgres:
-                values[f"{side}_json"] = image_to_json(image)
-                continue
-            values[f"has_{side}"] = int(image is not None)
-            for name in self._columns:
-                values[f"{side[0]}_{name}"] = _storable((image or {}).get(name))
-        return values
-
-    def _row(self, row: Sequence[Raw]) -> OutboxRow:
-        known = _Fixed._make(row[: len(_Fixed._fields)])
-        return OutboxRow(
-            outbox_id=known.outbox_id,
-            record_key=known.record_key,
-            version=known.version,
-            transaction_id=known.transaction_id,
-            committed_at_ms=known.committed_at_ms,
-            origin=Origin(known.origin),
-            before=self._image(row[len(_Fixed._fields) :], 0),
-            after=self._image(row[len(_Fixed._fields) :], 1),
-        )
-
-    def _image(self, sides: Sequence[Raw], side: int) -> Mapping[str, Raw] | None:
-        if self._is_postgres:
-            text = sides[side]
-            return image_from_json(text if isinstance(text, str) else None)
-        width = len(self._columns) + 1
-        is_there, *values = sides[side * width : (side + 1) * width]
-        return dict(zip(self._columns, values, strict=True)) if is_there else None
-
     @contextmanager
     def _installed(self) -> Generator[None, None, None]:
         try:
             yield
         except DBAPIError as error:
-            state, record_type = sqlstate_of(error), self._source.record_type
-            if state in _NOT_INSTALLED or str(error.orig).startswith("no such table"):
+            if sqlstate_of(error) in _NOT_INSTALLED or str(error.orig).startswith(_NONE_SUCH):
+                record_type = self._source.record_type
                 msg = (
-                    f"expected the capture of {record_type} to be installed and its tables to be there, found one "
-                    "missing; run tellonce install for this department"
+                    f"expected the capture of {record_type} to be installed and its tables and columns to be there, "
+                    f"found one missing ({_shown(error)}); see the declaration, and run tellonce install for this "
+                    "department"
                 )
                 raise ConfigurationError(msg, record_type=record_type) from error
-            if state == _LOCKED:
-                msg = f"expected records of {record_type} to be free, found them locked; try again"
-                raise RetryableError(msg, record_type=record_type) from error
             raise
 
 
-def _storable(value: Raw) -> Raw:
-    # sqlite3 cannot write the lone surrogates that stand for bytes which are not UTF-8: keep the bytes themselves.
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogateescape")
-    return value
-
-
-def collapse(rows: Sequence[OutboxRow]) -> list[OutboxRow]:
-    """Gives the rows, in their order, with each delete and create of one record in one transaction made one change.
-
-    So a row that moved between partitions, or that was replaced, is an update. The change has the delete's `before` and
-    the create's `after` and version. In SQLite, which has no transaction ids here, rows at adjacent versions are taken
-    for one transaction's. Expects the order of `Outbox.claim`.
-    """
-    collapsed: list[OutboxRow] = []
-    for row in rows:
-        last = collapsed[-1] if collapsed else None
-        if last is not None and _is_replaced(last, row):
-            collapsed[-1] = replace(row, before=last.before)
-        else:
-            collapsed.append(row)
-    return collapsed
-
-
-def _is_replaced(first: OutboxRow, second: OutboxRow) -> bool:
-    return (
-        first.record_key == second.record_key
-        and first.origin == second.origin == Origin.CAPTURE
-        and first.version + 1 == second.version
-        and first.transaction_id == second.transaction_id
-        and second.before is None
-        and second.after is not None
-        and (first.after is None or first.after == second.after)
-    )
+def _shown(error: DBAPIError) -> str:
+    """Gives what the database said, which of these errors is the name of what is missing."""
+    return str(error.orig).strip().splitlines()[0]

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, text
 from tellonce.declare import Source, split_table
 from tellonce.model.errors import ConfigurationError
 from tellonce.storage.database import OWN_SCHEMA
-from tellonce.storage.outbox_table import mapped_columns
 
 __all__ = ["CatalogColumn", "CatalogTable", "captured_table", "find_table", "quoted", "quoted_table"]
 
@@ -148,7 +147,7 @@ def captured_table(connection: Connection, source: Source) -> CatalogTable:
     """
     table = _existing(connection, source, source.table, "table")
     _check_kind(connection, source, table)
-    _check_columns(source, table, [*source.key, *mapped_columns(source)])
+    _check_columns(source, table, [*source.key, *source.column_names])
     _check_key(source, table, source.key)
     for part in source.key:
         if not table.columns[part].is_not_null:

@@ -1,32 +1,49 @@
-"""The record key between its text, as events carry it, and the key columns of a department's table."""
+"""The record key between its text, as our own tables have it, and the key columns of a department's table.
+
+One key is one text: trigger, sweep, snapshot and claim make it by the same expression.
+"""
 
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
 
-__all__ = ["is_after", "is_any_of", "key_parts", "key_text_expression", "key_text_sql", "keys_per_statement"]
+from tellonce.storage.postgres_catalog import CatalogColumn, quoted
+
+__all__ = ["is_after", "is_any_of", "key_parts", "key_text_expression", "key_text_sql", "keys_per_statement", "text_of"]
 
 # SQLite refuses an expression nested more than 1,000 deep, which a chain of ORs is.
 _COMPOSITE_KEYS_PER_STATEMENT = 200
 
 
-def key_parts(record_key: str, width: int) -> tuple[str, ...]:
-    """Gives the text of each of the `width` key columns; the inverse of `record_key_of`."""
+def key_parts(record_key: str, width: int) -> tuple[str, ...] | None:
+    """Gives the text of each of the `width` key columns, or None where the key has not so many.
+
+    It is the inverse of `record_key_of`.
+    """
     if width == 1:
         return (record_key,)
-    return tuple(part.replace("%2F", "/").replace("%25", "%") for part in record_key.split("/"))
+    parts = record_key.split("/")
+    return tuple(part.replace("%2F", "/").replace("%25", "%") for part in parts) if len(parts) == width else None
 
 
-def key_text_sql(columns: Sequence[str]) -> str:
-    """Gives the SQL that makes the record key's text from quoted key columns, in either dialect."""
-    texts = [f"CAST({column} AS text)" for column in columns]
+def text_of(row: str, column: CatalogColumn) -> str:
+    """Gives the SQL that makes text of a column in PostgreSQL, by its type's own output and no cast of its owner's.
+
+    What a CHAR column is filled up with does not count, as it does not in a comparison.
+    """
+    text = f"pg_catalog.format('%s', {row}.{quoted(column.name)})"
+    return f"pg_catalog.rtrim({text}, ' ')" if column.type_name == "bpchar" else text
+
+
+def key_text_sql(texts: Sequence[str]) -> str:
+    """Gives the SQL that makes the record key's text from the texts of its columns, in either dialect."""
     if len(texts) == 1:
         return texts[0]
     return " || '/' || ".join(f"replace(replace({text}, '%', '%25'), '/', '%2F')" for text in texts)
 
 
 def key_text_expression(columns: Sequence[ColumnElement[object]]) -> ColumnElement[str]:
-    """Gives the expression that makes the record key's text from key columns."""
+    """Gives the expression that makes the record key's text from key columns in SQLite."""
     texts: list[ColumnElement[str]] = [cast(column, Text) for column in columns]
     if len(texts) == 1:
         return texts[0]

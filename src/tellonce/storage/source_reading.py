@@ -1,56 +1,51 @@
-"""Reading the authority's own table: rows with their version in one state, and the former values of identifiers.
+"""Reading the authority's own table: records as they are now, and the former values of identifiers.
 
-A record whose counter is not there yet is at version 1: it was there before capture was.
-On PostgreSQL the reading functions that capture installs do it, whose image is the trigger's own expression.
+On PostgreSQL values come as text by their types' own output, so that none can break a fetch, whatever it is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
     ColumnClause,
     ColumnElement,
     Connection,
     Executable,
-    FromClause,
-    Integer,
     Select,
     TableClause,
-    Text,
     and_,
-    bindparam,
     column,
-    func,
-    literal,
     select,
-    table,
     true,
 )
+from sqlalchemy import table as table_clause
 
 from tellonce.declare import Raw, Source, split_table
-from tellonce.storage.database import OWN_SCHEMA
-from tellonce.storage.outbox_table import image_from_json, mapped_columns
-from tellonce.storage.record_keys import is_after, is_any_of, key_parts, key_text_expression, keys_per_statement
+from tellonce.model.errors import ConfigurationError
+from tellonce.storage.postgres.casting import castable
+from tellonce.storage.postgres.catalogue import from_text
+from tellonce.storage.postgres_catalog import CatalogColumn, CatalogTable, find_table, quoted
+from tellonce.storage.record_keys import (
+    is_after,
+    is_any_of,
+    key_parts,
+    key_text_expression,
+    key_text_sql,
+    keys_per_statement,
+    text_of,
+)
 from tellonce.storage.statements import in_slices
-from tellonce.storage.tables import own_tables
 
-__all__ = ["FIRST_VERSION", "RecordImage", "SourceReader", "fetch", "source_reader"]
-
-FIRST_VERSION = 1
-"""The version of a record that no counter is kept for: it was there before capture was."""
+__all__ = ["RecordImage", "SourceReader", "source_reader"]
 
 FormerRow = tuple[str, str, Raw]
 """Field, record key and one former value."""
 
 
 class RecordImage(NamedTuple):
-    """A record as the table holds it: its key, its present version, its mapped columns or None if the row is gone."""
+    """A record as the table holds it: its key, and its declared columns by name, or None if the row is gone."""
 
     record_key: str
-    version: int
     image: Mapping[str, Raw] | None
 
 
@@ -61,8 +56,8 @@ class SourceReader(Protocol):
         """Gives the next records in key order."""
         ...
 
-    def records(self, connection: Connection, keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
-        """Gives the named records, also those whose row is gone."""
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
+        """Gives those of the named records that are there; a row is a record's only if its own key is that text."""
         ...
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
@@ -76,112 +71,147 @@ def source_reader(source: Source, dialect_name: str) -> SourceReader:
 
 
 class _PostgresReader:
-    """Calls the functions that capture installs next to the trigger."""
+    """Reads each time by what the catalog says, since the department may alter its table at any time."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def _call(self, name: str, columns: Sequence[str], *arguments: ColumnElement[object]) -> FromClause:
-        function = getattr(getattr(func, OWN_SCHEMA), f"{name}_{self._source.record_type}")
-        types = {"version": BigInteger()}
-        called: FromClause = function(*arguments).table_valued(
-            *(column(name, types.get(name, Text())) for name in columns)
-        )
-        return called
-
     def chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
-        called = self._call(
-            "read_chunk",
-            ("record_key", "version", "image"),
-            bindparam("after_key", after_key, Text()),
-            bindparam("limit", limit, Integer()),
+        table = self._find(connection, self._source.table, [*self._source.key, *self._source.column_names])
+        keys = [table.columns[name] for name in self._source.key]
+        order, given, behind = _names(keys), dict[str, Any](), "true"
+        parts = None if after_key is None else key_parts(after_key, len(keys))
+        if parts is not None:
+            given = {f"k{place}": part for place, part in enumerate(parts)}
+            behind = f"({order}) > ({', '.join(_given_part(key, f'%(k{n})s') for n, key in enumerate(keys))})"
+        statement = (
+            f"SELECT {self._selected(table)} FROM {_plain(table.sql)} AS t "  # noqa: S608 - quoted names
+            f"WHERE {behind} ORDER BY {order} LIMIT {limit:d}"
         )
-        return _records(fetch(connection, select(called)))
+        return [self._image(table, row) for row in connection.exec_driver_sql(statement, given)]
 
-    def records(self, connection: Connection, keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
-        called = self._call(
-            "read_records",
-            ("record_key", "version", "image"),
-            bindparam("keys", list(keys), ARRAY(Text())),
-            bindparam("lock", lock, Boolean()),
-        )
-        return _records(fetch(connection, select(called)))
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
+        table = self._find(connection, self._source.table, [*self._source.key, *self._source.column_names])
+        key_columns = [table.columns[name] for name in self._source.key]
+        statement = f"SELECT {self._selected(table)} FROM {_asked(table, key_columns)}"  # noqa: S608 - quoted names
+        rows = connection.exec_driver_sql(statement, _keys_given(connection, key_columns, keys))
+        found = (self._image(table, row) for row in rows)
+        return _those_asked(found, keys)
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
-        if self._source.former:
-            called = self._call(
-                "read_former", ("field", "record_key", "value"), bindparam("keys", list(keys), ARRAY(Text()))
+        for field, history in self._source.former.items():
+            order = [history.order_by] if history.order_by else []
+            table = self._find(connection, history.table, [*history.key, history.column, *order])
+            key_columns = [table.columns[name] for name in history.key]
+            statement = (
+                f"SELECT {_key_text(key_columns)}, {_value_text(history.column)} "  # noqa: S608 - quoted names
+                f"FROM {_asked(table, key_columns)} "
+                f"ORDER BY {_names(key_columns)}, t.{_plain(quoted(history.order_by or history.column))}"
             )
-            for field, key, value in fetch(connection, select(called)):
-                yield str(field), str(key), value
+            kind = table.columns[history.column].type_name
+            for key, value in connection.exec_driver_sql(statement, _keys_given(connection, key_columns, keys)):
+                yield field, str(key), from_text(kind, value)
+
+    def _find(self, connection: Connection, declared: str, names: Sequence[str]) -> CatalogTable:
+        table = find_table(connection, declared)
+        missing = [name for name in names if table is None or name not in table.columns]
+        if table is None or missing:
+            what = f"the column {missing[0]} in {declared}" if table else f"the table {declared}"
+            msg = (
+                f"{self._source.place}: expected {what}, found none; declare it as it is now, and run tellonce install"
+            )
+            raise ConfigurationError(msg, record_type=self._source.record_type)
+        return table
+
+    def _selected(self, table: CatalogTable) -> str:
+        keys = [table.columns[name] for name in self._source.key]
+        return ", ".join([_key_text(keys), *map(_value_text, self._source.column_names)])
+
+    def _image(self, table: CatalogTable, row: Sequence[Any]) -> RecordImage:
+        key, *values = row
+        raws = zip(self._source.column_names, values, strict=True)
+        return RecordImage(str(key), {name: from_text(table.columns[name].type_name, value) for name, value in raws})
 
 
-def _records(rows: Sequence[Sequence[Raw]]) -> list[RecordImage]:
-    return [
-        RecordImage(str(key), int(str(version)), image_from_json(None if image is None else str(image)))
-        for key, version, image in rows
-    ]
+def _those_asked(found: Iterable[RecordImage], keys: Sequence[str]) -> dict[str, Mapping[str, Raw]]:
+    # A column's collation may have found `K` for `k`, which is another record.
+    asked = set(keys)
+    return {key: image for key, image in found if image is not None and key in asked}
+
+
+def _plain(sql: str) -> str:
+    """Gives SQL as the driver takes it beside parameters, where a percent sign would name one."""
+    return sql.replace("%", "%%")
+
+
+def _names(columns: Sequence[CatalogColumn]) -> str:
+    return _plain(", ".join(f"t.{quoted(column.name)}" for column in columns))
+
+
+def _key_text(columns: Sequence[CatalogColumn]) -> str:
+    return _plain(key_text_sql([text_of("t", column) for column in columns]))
+
+
+def _value_text(name: str) -> str:
+    return _plain(f"CAST(t.{quoted(name)} AS pg_catalog.text)")
+
+
+def _given_part(column: CatalogColumn, given: str) -> str:
+    # Cast to the column's type and not the column to text, so that the key's index is used.
+    return f"CAST(CAST({given} AS pg_catalog.text) AS {column.key_type})"
+
+
+def _asked(table: CatalogTable, keys: Sequence[CatalogColumn]) -> str:
+    """Gives the rows of the keys that `_keys_given` gives."""
+    arrays = ", ".join(f"pg_catalog.unnest(%(k{place})s::pg_catalog.text[])" for place in range(len(keys)))
+    parts = ", ".join(f"tellonce_{place}" for place in range(len(keys)))
+    same = " AND ".join(
+        f"t.{_plain(quoted(key.name))} = {_given_part(key, f's.tellonce_{place}')}" for place, key in enumerate(keys)
+    )
+    return f"ROWS FROM ({arrays}) AS s ({parts}) JOIN {_plain(table.sql)} AS t ON {same}"
+
+
+def _keys_given(connection: Connection, columns: Sequence[CatalogColumn], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Gives keys as parameters, a list for each column; without those that no row of these columns can have."""
+    parts = [found for key in keys if (found := key_parts(key, len(columns))) is not None]
+    for place, key in enumerate(columns):
+        possible = set(castable(connection, key.type_name, str(key.key_type), [part[place] for part in parts]))
+        parts = [part for part in parts if part[place] in possible]
+    return {f"k{place}": [part[place] for part in parts] for place in range(len(columns))}
 
 
 class _SqliteReader:
-    """Reads values in their own storage classes; a transaction that writes is alone, so it needs no lock."""
+    """Reads values in their own storage classes."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._columns = mapped_columns(source)
-        names = dict.fromkeys((*source.key, *self._columns))
-        self._table = _plain_table(source.table, names).alias("t")
+        self._columns = source.column_names
+        self._table = _plain_table(source.table, dict.fromkeys((*source.key, *self._columns))).alias("t")
         self._keys = [self._table.c[name] for name in source.key]
         self._key = key_text_expression(self._keys)
-        versions = own_tables("sqlite").record_version
-        self._version = func.coalesce(versions.c.version, literal(FIRST_VERSION))
-        self._from = self._table.outerjoin(
-            versions, and_(versions.c.record_type == source.record_type, versions.c.record_key == self._key)
-        )
-        self._versions = versions
 
     def _select(self, condition: ColumnElement[bool]) -> Select[*tuple[object, ...]]:
         images = [self._table.c[name].label(f"c{at}") for at, name in enumerate(self._columns)]
         has_key = and_(*(part.is_not(None) for part in self._keys))
-        return (
-            select(self._key.label("record_key"), self._version.label("version"), *images)
-            .select_from(self._from)
-            .where(has_key, condition)
-            .order_by(*self._keys)
-        )
+        return select(self._key.label("record_key"), *images).where(has_key, condition).order_by(*self._keys)
 
-    def _images(self, rows: Sequence[Sequence[Raw]]) -> list[RecordImage]:
+    def _images(self, connection: Connection, statement: Executable) -> list[RecordImage]:
         return [
-            RecordImage(str(key), int(str(version)), dict(zip(self._columns, values, strict=True)))
-            for key, version, *values in rows
+            RecordImage(str(key), dict(zip(self._columns, values, strict=True)))
+            for key, *values in connection.execute(statement)
         ]
 
     def chunk(self, connection: Connection, after_key: str | None, limit: int) -> list[RecordImage]:
-        after = true() if after_key is None else is_after(self._keys, key_parts(after_key, len(self._keys)))
-        return self._images(fetch(connection, self._select(after).limit(limit)))
+        parts = None if after_key is None else key_parts(after_key, len(self._keys))
+        after = true() if parts is None else is_after(self._keys, parts)
+        return self._images(connection, self._select(after).limit(limit))
 
-    def records(self, connection: Connection, keys: Sequence[str], *, lock: bool) -> list[RecordImage]:
-        del lock
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
         found: list[RecordImage] = []
-        for some in in_slices(keys, keys_per_statement(len(self._keys))):
-            parts = [key_parts(key, len(self._keys)) for key in some]
-            found += self._images(fetch(connection, self._select(is_any_of(self._keys, parts))))
-        # The column's collation may have found `K` for `k`, which is another record.
-        asked = set(keys)
-        there = [record for record in found if record.record_key in asked]
-        return there + self._gone(connection, sorted(asked - {record.record_key for record in there}))
-
-    def _gone(self, connection: Connection, keys: Sequence[str]) -> list[RecordImage]:
-        known: dict[str, int] = {}
-        versions = self._versions
-        for some in in_slices(keys):
-            rows = connection.execute(
-                select(versions.c.record_key, versions.c.version).where(
-                    versions.c.record_type == self._source.record_type, versions.c.record_key.in_(some)
-                )
-            )
-            known.update({str(key): int(version) for key, version in rows})
-        return [RecordImage(key, known.get(key, FIRST_VERSION), None) for key in keys]
+        parts = [each for key in keys if (each := key_parts(key, len(self._keys))) is not None]
+        for some in in_slices(parts, keys_per_statement(len(self._keys))):
+            found += self._images(connection, self._select(is_any_of(self._keys, some)))
+        return _those_asked(found, keys)
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         for field, history in self._source.former.items():
@@ -191,19 +221,13 @@ class _SqliteReader:
             statement = select(key_text_expression(key_columns), rows.c[history.column]).order_by(
                 *key_columns, rows.c[history.order_by or history.column]
             )
-            for some in in_slices(keys, keys_per_statement(len(key_columns))):
-                parts = [key_parts(key, len(key_columns)) for key in some]
-                for key, value in fetch(connection, statement.where(is_any_of(key_columns, parts))):
+            parts = [each for key in keys if (each := key_parts(key, len(key_columns))) is not None]
+            for some in in_slices(parts, keys_per_statement(len(key_columns))):
+                for key, value in connection.execute(statement.where(is_any_of(key_columns, some))):
                     yield field, str(key), value
 
 
 def _plain_table(name: str, columns: Iterable[str]) -> TableClause:
     schema, bare = split_table(name)
     plain: list[ColumnClause[Raw]] = [column(name) for name in columns]
-    return table(bare, *plain, schema=schema)
-
-
-def fetch(connection: Connection, statement: Executable) -> Sequence[Sequence[Raw]]:
-    """Gives all rows."""
-    rows: Sequence[Sequence[Raw]] = connection.execute(statement).all()
-    return rows
+    return table_clause(bare, *plain, schema=schema)

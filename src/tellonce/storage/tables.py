@@ -15,7 +15,8 @@ __all__ = ["OwnTables", "own_tables"]
 class OwnTables:
     """The tables of one dialect.
 
-    At an authority: `record_version`, `lease`, `stream`, `published`, `staged`, `snapshot`, `unpublished`.
+    At an authority: `lease`, `stream`, `published`, `staged`, `snapshot`, `unpublished`, and `record_version`, which
+    nothing reads: an earlier release's triggers write it until `tellonce install` has replaced them.
     At a subscriber: `position`, `applied`, `linked_row`, `claim`, `seen`, `parked`, `repair`.
     At both: `progress` (of sweeps and of control topics read).
     """
@@ -79,7 +80,7 @@ class OwnTables:
             Column("partition", Integer, nullable=False),
             Column("epoch", BigInteger, nullable=False),
             Column("version", BigInteger, nullable=False),
-            Column("seen_version", BigInteger, nullable=False),
+            Column("content", Text, nullable=False, server_default=text("''")),
             Column("sequence", BigInteger, nullable=False),
             Column("digest", Text),
             Column("state", Text, nullable=False),

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from tellonce.model.divergence import Reason
-from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
+from tellonce.storage.database import sqlstate_of
+from tellonce.storage.postgres.casting import castable
 from tellonce.storage.postgres.catalogue import Column, to_text
 from tellonce.storage.postgres.renewing import PostgresRenewing
 from tellonce.storage.postgres.rights import rights_lacking
@@ -31,7 +32,6 @@ _REACTIONS: Mapping[str, Why] = {
     "23P01": _COLLISION,
     "23503": Why(reason=Reason.MISSING_REFERENCE, detail="a row that it refers to is not there, or is referred to"),
 }
-_TYPES_OF_TEXT = frozenset(("text", "varchar", "bpchar", "citext"))
 
 
 class PostgresRows:
@@ -89,28 +89,11 @@ class PostgresRows:
                 f"SELECT {table.selected} FROM {table.name}, unnest(%(s0)s::text[]) AS s (tellonce_0) "  # noqa: S608 - quoted names
                 f"WHERE {table.column(bound)} = {table.cast(bound, 's.tellonce_0')} AND {table.open}"
             )
-            given = self._castable(table.columns[bound], sorted(values))
+            column = table.columns[bound]
+            given = list(castable(self._connection, column.kind, column.cast, sorted(values)))
             rows = self._connection.exec_driver_sql(statement, {"s0": given, **table.marks})
             found |= {row.key: row for row in map(table.row, rows)}
         return list(found.values())
-
-    def _castable(self, column: Column, values: list[str]) -> list[str]:
-        """Gives those values that a column's type can be, since one that it cannot be would fail for all.
-
-        They are tried away from the table, where nothing else can fail. Halving, as most often all can be, or none.
-        """
-        if not values or column.kind in _TYPES_OF_TEXT:
-            return values
-        try:
-            with self._connection.begin_nested():
-                statement = f"SELECT count(CAST(value AS {column.cast})) FROM unnest(%(values)s::text[]) AS s (value)"  # noqa: S608 - a type's own name
-                self._connection.exec_driver_sql(statement, {"values": values})
-        except DBAPIError as error:
-            if is_infrastructure_trouble(error):
-                raise
-            middle = len(values) // 2
-            return self._castable(column, values[:middle]) + self._castable(column, values[middle:]) if middle else []
-        return values
 
     def renew(self, renewals: Sequence[Renewal]) -> Sequence[Renewal]:
         """Writes plain rows, and gives those that are open, hold their identifiers, and read back as they shall."""

@@ -1,5 +1,4 @@
 CREATE TRIGGER @{name} AFTER @{event} ON @{table}
-WHEN @{condition}
 BEGIN
 @{statements}
 END
