@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 
 from capturing import citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
 from tellonce.model.errors import ConfigurationError, RetryableError
-from tellonce.storage.capture import install, plan_install, uninstall, verify
+from tellonce.storage.capture import install, plan_install, uninstall, verify, why_not_gone
 from tellonce.storage.database import open_database, writing
+from tellonce.storage.source_reading import UNREADABLE
 
 PARTITIONED = "resident_id integer, id_number text, full_name text, note text, PRIMARY KEY (resident_id, note)"
 
@@ -102,7 +103,7 @@ def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine
             AS 'BEGIN RETURN NULL; END'""",
             "another body",
         ),
-        ("DROP TABLE tellonce.outbox_citizen", "is missing"),
+        ("COMMENT ON TABLE tellonce.outbox_citizen IS 'ours'", "not those noted before"),
         ("ALTER TABLE resident DISABLE TRIGGER tellonce_truncate_citizen", "does not fire always"),
         ("CREATE TRIGGER tellonce_old AFTER DELETE ON id_history EXECUTE FUNCTION tellonce.capture_citizen()", "still"),
     ],
@@ -282,7 +283,8 @@ def test_new_partition_is_captured_and_its_truncate_is_a_finding(engine: Engine)
     install(engine, [citizen_source()])
 
     assert [finding.sentence for finding in findings] == [
-        'the trigger tellonce_truncate_citizen on "public"."north" is missing'
+        "resident or its partitions are not those noted before",
+        'the trigger tellonce_truncate_citizen on "public"."north" is missing',
     ]
     assert len(waiting_rows(engine)) == 1
     assert verify(engine, [citizen_source()]) == ()
@@ -413,3 +415,91 @@ def test_table_in_use_is_not_waited_for_without_end(engine: Engine, monkeypatch:
         busy.rollback()
 
     install(engine, [citizen_source()])
+
+
+@pytest.mark.parametrize(
+    ("alterations", "expected"),
+    [
+        (["ALTER TABLE resident DISABLE TRIGGER tellonce_capture_citizen"], "does not fire always"),
+        (["ALTER TABLE east DISABLE TRIGGER tellonce_capture_citizen_update"], "in every partition"),
+        (["DROP TRIGGER tellonce_capture_citizen ON resident"], "is missing"),
+        (["ALTER TABLE resident DETACH PARTITION east"], "1 of its partitions are detached"),
+        (["DROP TABLE east"], "1 of its partitions are detached"),
+        (
+            [
+                "ALTER TABLE resident RENAME TO old",
+                "CREATE TABLE public.resident (resident_id integer PRIMARY KEY, id_number text, full_name text)",
+            ],
+            "is another table",
+        ),
+        (["CREATE TABLE public.north PARTITION OF resident FOR VALUES IN ('n')"], None),
+        (["ALTER TABLE resident DISABLE TRIGGER tellonce_truncate_citizen"], None),
+        (["ALTER TABLE resident ADD COLUMN more text"], None),
+    ],
+)
+def test_row_that_is_missing_is_called_gone_only_if_all_rows_are_seen(
+    engine: Engine, alterations: list[str], expected: str | None
+) -> None:
+    """What hides rows or lets changes pass by is told before any record is called gone; what does neither is not."""
+    prepare_partitioned(engine)
+    source = citizen_source()
+    with writing(engine) as connection:
+        before = why_not_gone(connection, source)
+
+    do(engine, *alterations)
+
+    with writing(engine) as connection:
+        why = why_not_gone(connection, source)
+    assert before is None
+    assert (why is None) == (expected is None)
+    assert expected is None or expected in str(why)
+    install(engine, [source])
+    with writing(engine) as connection:
+        assert why_not_gone(connection, source) is None
+
+
+def test_row_security_hides_no_row_from_the_relay(engine: Engine, as_role: Engine, role: str) -> None:
+    """Where a policy would hide rows, reading is refused with a sentence, so that none is called gone."""
+    prepare(engine, rows=["(1, 'a', 'b', 'c')"])
+    do(engine, f"GRANT USAGE ON SCHEMA tellonce TO {role}", f"GRANT ALL ON ALL TABLES IN SCHEMA tellonce TO {role}")
+    do(engine, f"GRANT SELECT ON resident TO {role}")
+    with writing(as_role) as connection:
+        seen = outbox_of(engine).read_records(connection, ["1"])
+    do(engine, "ALTER TABLE resident ENABLE ROW LEVEL SECURITY")
+
+    with writing(as_role) as connection, pytest.raises(ConfigurationError, match="row security"):
+        outbox_of(engine).read_records(connection, ["1"])
+    with writing(as_role) as connection, pytest.raises(ConfigurationError, match="row security"):
+        why_not_gone(connection, citizen_source())
+    assert seen[0].image
+
+
+def test_value_that_the_database_cannot_give_hides_no_other_record(engine: Engine) -> None:
+    """Bytes for which there is no character keep back their own record, read alone, by name and in a chunk."""
+    name = f"gb_{uuid4().hex}"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        options = "ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        connection.execute(text(f"CREATE DATABASE {name} {options}"))
+    chinese = open_database(engine.url.set(database=name).render_as_string(hide_password=False))
+    try:
+        prepare(chinese, rows=[f"({key}, 'a', '王', 'c')" for key in range(9)])
+        # A place of the character set that is empty.
+        bad = "pg_catalog.convert_from('\\xa2a1'::bytea, 'EUC_CN')".replace(":", r"\:")
+        do(chinese, f"UPDATE resident SET full_name = {bad} WHERE resident_id IN (3, 7)")
+
+        with writing(chinese) as connection:
+            chunk = outbox_of(chinese).read_chunk(connection, "1", 5)
+            named = outbox_of(chinese).read_records(connection, ["7", "8", "3", "99"])
+    finally:
+        chinese.dispose()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"DROP DATABASE {name}"))
+
+    assert [record.record_key for record in chunk] == ["2", "3", "4", "5", "6"]
+    assert [record.record_key for record in chunk if record.image is UNREADABLE] == ["3"]
+    assert [(key, image is UNREADABLE, image is None) for key, image in named] == [
+        ("7", True, False),
+        ("8", False, False),
+        ("3", True, False),
+        ("99", False, True),
+    ]

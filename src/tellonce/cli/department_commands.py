@@ -1,5 +1,6 @@
 """Commands of one department, on its own host: install, publish, apply, and what a person does about parked records."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from tellonce.apply.shadow import ShadowReport
+    from tellonce.publish.images import Publication
 
 __all__ = ["register"]
 
@@ -198,6 +200,11 @@ def unpublished(
     show_keys: Annotated[
         bool, typer.Option("--show-keys", help="Show the authority's own keys of the records, to find their rows.")
     ] = False,
+    release_deletes: Annotated[
+        bool,
+        typer.Option("--release-deletes", help="Publish the deletes that wait because so many came at once; asks."),
+    ] = False,
+    yes: Yes = False,
     env_file: EnvFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -210,15 +217,36 @@ def unpublished(
     settings = settings_from(env_file)
     with ExitStack() as stack:
         engine = _engine(settings, stack)
-        views = authority_of(settings, load_contract(settings), department, engine).views
+        authority = authority_of(settings, load_contract(settings), department, engine)
+        if release_deletes:
+            _release_deletes(engine, authority.publications, yes=yes)
+            return
         with reading(engine) as connection:
-            found = [asdict(record) for record in list_unpublished(connection, views)]
+            found = [asdict(record) for record in list_unpublished(connection, authority.views)]
     hidden = () if show_keys else ("record_key",)
     rows = [{name: value for name, value in row.items() if name not in hidden} for row in found]
     if as_json:
         show_json({"format": 1, "unpublished": rows})
     else:
         show_table("Unpublished records", rows, empty="every record is published as it is")
+
+
+def _release_deletes(engine: "Engine", publications: Sequence["Publication"], *, yes: bool) -> None:
+    from tellonce.publish.deletes import count_held, release_deletes
+    from tellonce.storage.database import reading, writing
+
+    with reading(engine) as connection:
+        held = {each.source.record_type: count_held(connection, each.views) for each in publications}
+    waiting = ", ".join(f"{records} of {record_type}" for record_type, records in held.items() if records)
+    if not waiting:
+        print("no delete waits for a decision")
+        return
+    _confirm(yes=yes, question=f"Publish that these are gone: {waiting}? Departments will delete or close their rows.")
+    for publication in publications:
+        with writing(engine) as connection:
+            records = release_deletes(connection, publication.outbox, publication.views)
+        if records:
+            print(f"{records} deletes of {publication.source.record_type} are published by the relay")
 
 
 def _engine(settings: Settings, stack: ExitStack) -> "Engine":

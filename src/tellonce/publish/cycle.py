@@ -176,6 +176,8 @@ class PublishingCycle:
             self._stopped, self._is_full = staged.stopped, staged.is_full
             events = self._next(connection, staged.events)
         self._tell_paused()
+        if staged.held_deletes:
+            _log.error("deletes_held", department=self._settings.department, records=staged.held_deletes)
         self._renewed_at = self._monotonic()
         published: Mapping[str, int] = {}
         marks: Sequence[Mark] = ()

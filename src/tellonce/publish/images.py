@@ -10,6 +10,7 @@ from tellonce.model.digest import element, to_hex
 from tellonce.model.errors import PoisonMessageError
 from tellonce.publish.streams import PublishedView
 from tellonce.storage.outbox import Outbox
+from tellonce.storage.source_reading import UNREADABLE
 
 __all__ = ["Image", "Publication", "ViewImage", "unpublished_element", "view_image"]
 
@@ -49,6 +50,8 @@ class Publication:
         """Gives the fields of a row as the table holds it, with the record's former identifiers added."""
         if raw is None:
             return Image()
+        if raw is UNREADABLE:
+            return Image(trouble=PoisonMessageError("the database cannot give the row's values", reason="unreadable"))
         try:
             return Image(fields={**self.source.fields_of(raw, self.specs), **former})
         except PoisonMessageError as error:

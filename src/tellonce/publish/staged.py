@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tellonce.model.seal import MARKER_PREFIX
+from tellonce.publish.deletes import DeleteLimits
 from tellonce.publish.streams import StreamId
 
 __all__ = ["StageLimits", "Staged", "StagedEvent", "marker_key"]
@@ -10,11 +11,12 @@ __all__ = ["StageLimits", "Staged", "StagedEvent", "marker_key"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageLimits:
-    """How much one transaction stages: changes, records of a snapshot, and the bytes of one event."""
+    """How much one transaction stages: changes, records of a snapshot, the bytes of one event, and how many may go."""
 
     max_event_bytes: int
     changes: int = 1_000
     snapshot_records: int = 1_000
+    deletes: DeleteLimits = field(default_factory=DeleteLimits)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Staged:
     snapshot_records: int = 0
     unpublished: int = 0
     is_full: bool = False
+    held_deletes: int = 0
     to_sweep: list[str] = field(default_factory=list[str])
     stopped: set[StreamId] = field(default_factory=set[StreamId])
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from tellonce.model.change import Origin
 from tellonce.model.divergence import RecordState
 from tellonce.publish.deciding import is_stated
+from tellonce.publish.deletes import held_among
 from tellonce.publish.images import Publication, view_image
 from tellonce.publish.streams import load_published, load_streams
 from tellonce.storage.database import clock_ms, reading, writing
@@ -94,6 +95,7 @@ def _differing(connection: Connection, publication: Publication, chunk: Sequence
             if not is_stated_here:
                 found[key] = None
     waiting = publication.outbox.waiting_among(connection, found)
+    waiting |= held_among(connection, [view.name for view in publication.views], [*found.keys() - waiting])
     return [key for key in found if key not in waiting]
 
 

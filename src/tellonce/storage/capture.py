@@ -14,7 +14,7 @@ from tellonce.storage.capture_plan import Finding, Part, Step, check_record_type
 from tellonce.storage.database import reading, sqlstate_of, writing
 from tellonce.storage.tables import own_tables
 
-__all__ = ["Finding", "Step", "install", "plan_install", "plan_uninstall", "uninstall", "verify"]
+__all__ = ["Finding", "Step", "install", "plan_install", "plan_uninstall", "uninstall", "verify", "why_not_gone"]
 
 _LOCKED = "55P03"
 _FORBIDDEN = "42501"
@@ -28,6 +28,7 @@ class _Capture:
     removal_steps: Callable[[Connection, Source], list[Step]]
     lock_catalog: Callable[[Connection], None]
     lock_table: Callable[[Connection, Source], None]
+    why_not_gone: Callable[[Connection, Source], str | None]
 
 
 _POSTGRES = _Capture(
@@ -35,12 +36,14 @@ _POSTGRES = _Capture(
     capture_postgres.removal_steps,
     capture_postgres.lock_catalog,
     capture_postgres.lock_table,
+    capture_postgres.why_not_gone,
 )
 _SQLITE = _Capture(
     capture_sqlite.parts,
     capture_sqlite.removal_steps,
     capture_sqlite.lock_catalog,
     capture_sqlite.lock_table,
+    capture_sqlite.why_not_gone,
 )
 
 
@@ -130,8 +133,19 @@ def verify(engine: Engine, sources: Sequence[Source]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _of(engine: Engine) -> _Capture:
-    return _POSTGRES if engine.dialect.name == "postgresql" else _SQLITE
+def why_not_gone(connection: Connection, source: Source) -> str | None:
+    """Gives why a row that is missing from the source's table need not be gone, as the end of a sentence, or nothing.
+
+    Asked in the transaction that found it missing.
+
+    Raises:
+        ConfigurationError: the table cannot be captured any more.
+    """
+    return _of(connection).why_not_gone(connection, source)
+
+
+def _of(database: Engine | Connection) -> _Capture:
+    return _POSTGRES if database.dialect.name == "postgresql" else _SQLITE
 
 
 def _steps(capture: _Capture, connection: Connection, sources: Sequence[Source]) -> tuple[Step, ...]:

@@ -11,7 +11,9 @@ What must be known of them:
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnClause, Connection, Dialect, column, exists, func, select, text
 from sqlalchemy import table as sql_table
@@ -32,7 +34,7 @@ from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.outbox_table import outbox_table, unknown_changes
 from tellonce.storage.postgres_catalog import CatalogTable, captured_table, find_table, quoted
 
-__all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
+__all__ = ["lock_catalog", "lock_table", "parts", "removal_steps", "why_not_gone"]
 
 # Writers queue up behind an installation that waits for the table.
 _LOCK_TIMEOUT_MS = 10_000
@@ -58,7 +60,7 @@ def parts(connection: Connection, source: Source) -> list[Part]:
         ConfigurationError: the table cannot be captured.
     """
     table = captured_table(connection, source)
-    found = [*_outbox_parts(connection, source)]
+    found = [*_outbox_parts(connection, source), _note_part(connection, source, table)]
     functions = capture_functions(source, table)
     found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]
     found += [
@@ -69,6 +71,30 @@ def parts(connection: Connection, source: Source) -> list[Part]:
     if any(part.problem for part in triggers):
         _check_no_key_twice(connection, source, table)
     return found + triggers
+
+
+def why_not_gone(connection: Connection, source: Source) -> str | None:
+    """Gives why a row that is missing from the source's table need not be gone, or nothing.
+
+    Another table may have taken its name, a partition may be detached, or changes may have gone past our triggers.
+
+    Raises:
+        ConfigurationError: the table cannot be captured, or hides rows.
+    """
+    table = captured_table(connection, source, is_installing=False)
+    noted = _noted(connection, source)
+    if noted.get("oid") != table.oid:
+        return f"{source.table} is another table than the one that capture was installed on"
+    missing = set(noted.get("partitions", ())) - {oid for oid, _ in _partitions(connection, table)}
+    if missing:
+        return f"{len(missing)} of its partitions are detached or dropped"
+    wanted = _wanted_triggers(connection, source, table)
+    present = _triggers(connection, [table.oid])
+    for oid, name in wanted:
+        state = present.get((oid, name))
+        if oid == table.oid and name in _trigger_names(source.record_type)[:2] and not _fires_always(state):
+            return f"the trigger {name} on it is missing or does not fire always, in every partition"
+    return None
 
 
 def removal_steps(connection: Connection, source: Source) -> list[Step]:
@@ -128,6 +154,35 @@ def _outbox_parts(connection: Connection, source: Source) -> Iterator[Part]:
             "Have every record looked at, since it is not known which ones changed.",
             f"UPDATE {OWN_SCHEMA}.{quoted(outbox.name)} SET origin = {literal(Origin.SWEEP)} WHERE record_key IS NULL",  # noqa: S608 - our own names
         )
+
+
+def _note_part(connection: Connection, source: Source, table: CatalogTable) -> Part:
+    """Gives the part that keeps which table and partitions were looked at, as a comment on the outbox."""
+    partitions = sorted(oid for oid, _ in _partitions(connection, table))
+    shape = {"table": f"{table.schema}.{table.name}", "oid": table.oid, "partitions": partitions}
+    outbox = f"{OWN_SCHEMA}.{quoted('outbox_' + source.record_type)}"
+    return _part(
+        source,
+        None if _noted(connection, source) == shape else f"{source.table} or its partitions are not those noted before",
+        f"Note that {source.table} is this table with these partitions.",
+        f"COMMENT ON TABLE {outbox} IS {literal(json.dumps(shape))}",
+    )
+
+
+def _noted(connection: Connection, source: Source) -> dict[str, Any]:
+    comment = connection.execute(
+        text("SELECT obj_description(to_regclass(:name), 'pg_class')"),
+        {"name": f"{OWN_SCHEMA}.{quoted('outbox_' + source.record_type)}"},
+    ).scalar()
+    try:
+        noted = json.loads(str(comment))
+    except ValueError:
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def _fires_always(present: tuple[str, str | None, bool] | None) -> bool:
+    return present is not None and present[0] == "A" and present[2]
 
 
 def _reshaped(source: Source, name: str, wanted: Sequence[str], present: Sequence[str]) -> Part:
@@ -214,7 +269,7 @@ def _trigger_part(source: Source, name: str, on: str, sql: str, present: tuple[s
     problem = None
     if present is None:
         problem = f"the trigger {name} on {on} is missing"
-    elif present[0] != "A" or not present[2]:
+    elif not _fires_always(present):
         problem = f"the trigger {name} on {on} does not fire always, in every partition"
     elif present[1] != mark:
         problem = f"the trigger {name} on {on} was made otherwise than this release and this declaration make it"

@@ -23,7 +23,7 @@ from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.outbox_table import outbox_table
 from tellonce.storage.record_keys import key_text_sql
 
-__all__ = ["lock_catalog", "lock_table", "parts", "removal_steps"]
+__all__ = ["lock_catalog", "lock_table", "parts", "removal_steps", "why_not_gone"]
 
 _DIALECT: Dialect = sqlite.dialect()
 _NOW_MS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
@@ -68,6 +68,21 @@ def parts(connection: Connection, source: Source) -> list[Part]:
             drop = Step(sentence=f"Drop the trigger {name} of before.", sql=f"DROP TRIGGER {_quoted(name)}")
             triggers.append(_part(source, f"the trigger {name} is of an earlier release", drop))
     return found + triggers
+
+
+def why_not_gone(connection: Connection, source: Source) -> str | None:
+    """Gives why a row that is missing from the source's table need not be gone, or nothing.
+
+    Raises:
+        ConfigurationError: the table cannot be captured.
+    """
+    _check(connection, source)
+    for kind in _TRIGGERS:
+        name = _trigger_name(source, kind)
+        # A trigger goes with its table when that is renamed, and another may have taken the name.
+        if _schema_sql(connection, "trigger", name) != _trigger_sql(source, kind):
+            return f"the trigger {name} on it is missing or another"
+    return None
 
 
 def removal_steps(connection: Connection, source: Source) -> list[Step]:

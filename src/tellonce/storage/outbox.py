@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from tellonce.declare import Raw, Source, Undecodable
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
-from tellonce.storage.database import sqlstate_of
+from tellonce.storage.database import is_infrastructure_trouble, sqlstate_of
 from tellonce.storage.outbox_table import outbox_table, unknown_changes
 from tellonce.storage.source_reading import RecordImage, source_reader
 from tellonce.storage.statements import among, in_slices
@@ -164,7 +164,14 @@ class Outbox:
                     "department"
                 )
                 raise ConfigurationError(msg, record_type=record_type) from error
-            raise
+            if is_infrastructure_trouble(error):
+                raise
+            # Row security that would hide rows is such a refusal, and so is a right that was taken away.
+            msg = (
+                f"expected to read {self._source.table} and the outbox of {self._source.record_type}, found that the "
+                f"database refuses it (SQLSTATE {sqlstate_of(error)}); see rights, row security and the database's log"
+            )
+            raise ConfigurationError(msg, record_type=self._source.record_type) from error
 
 
 def _shown(error: DBAPIError) -> str:

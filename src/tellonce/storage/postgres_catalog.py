@@ -138,8 +138,10 @@ def find_table(connection: Connection, declared: str) -> CatalogTable | None:
     )
 
 
-def captured_table(connection: Connection, source: Source) -> CatalogTable:
+def captured_table(connection: Connection, source: Source, *, is_installing: bool = True) -> CatalogTable:
     """Gives the table of a source, having seen that its changes can be captured by whoever is connected.
+
+    Who does not install need not own it.
 
     Raises:
         ConfigurationError: the table, a column or a history table is not there, the key names no single row, or the
@@ -153,7 +155,9 @@ def captured_table(connection: Connection, source: Source) -> CatalogTable:
         if not table.columns[part].is_not_null:
             raise _wrong(source, f"expected the key column {part} of {source.table} to be NOT NULL, found it nullable")
     _check_unique(connection, source, table)
-    _check_rights(connection, source, table)
+    _check_is_whole(connection, source, table)
+    if is_installing:
+        _check_rights(connection, source, table)
     for history in source.former.values():
         former = _existing(connection, source, history.table, "history table")
         order = [history.order_by] if history.order_by else []
@@ -227,18 +231,22 @@ def _check_unique(connection: Connection, source: Source, table: CatalogTable) -
     raise _wrong(source, msg)
 
 
+def _check_is_whole(connection: Connection, source: Source, table: CatalogTable) -> None:
+    if table.is_filtered:
+        user = connection.execute(text("SELECT current_user")).scalar_one()
+        msg = (
+            f"expected {user} to see every row of {source.table}, found row security that hides some; "
+            "install as a role with BYPASSRLS"
+        )
+        raise _wrong(source, msg)
+
+
 def _check_rights(connection: Connection, source: Source, table: CatalogTable) -> None:
     user = connection.execute(text("SELECT current_user")).scalar_one()
     if not table.is_owned:
         msg = (
             f"expected {user} to own {source.table} (or be a member of its owner), which PostgreSQL asks of who lets a "
             "trigger fire always, found another owner; install as the owner"
-        )
-        raise _wrong(source, msg)
-    if table.is_filtered:
-        msg = (
-            f"expected {user} to see every row of {source.table}, found row security that hides some; "
-            "install as a role with BYPASSRLS"
         )
         raise _wrong(source, msg)
     may_create = connection.execute(

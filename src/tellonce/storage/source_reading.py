@@ -4,6 +4,7 @@ On PostgreSQL values come as text by their types' own output, so that none can b
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
@@ -19,9 +20,11 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy import table as table_clause
+from sqlalchemy.exc import DBAPIError
 
 from tellonce.declare import Raw, Source, split_table
 from tellonce.model.errors import ConfigurationError
+from tellonce.storage.database import sqlstate_of
 from tellonce.storage.postgres.casting import castable
 from tellonce.storage.postgres.catalogue import from_text
 from tellonce.storage.postgres_catalog import CatalogColumn, CatalogTable, find_table, quoted
@@ -36,7 +39,10 @@ from tellonce.storage.record_keys import (
 )
 from tellonce.storage.statements import in_slices
 
-__all__ = ["RecordImage", "SourceReader", "source_reader"]
+__all__ = ["UNREADABLE", "RecordImage", "SourceReader", "source_reader"]
+
+UNREADABLE: Mapping[str, Raw] = MappingProxyType({})
+"""The image of a row that is there, and that the database cannot give."""
 
 FormerRow = tuple[str, str, Raw]
 """Field, record key and one former value."""
@@ -84,19 +90,39 @@ class _PostgresReader:
         if parts is not None:
             given = {f"k{place}": part for place, part in enumerate(parts)}
             behind = f"({order}) > ({', '.join(_given_part(key, f'%(k{n})s') for n, key in enumerate(keys))})"
-        statement = (
-            f"SELECT {self._selected(table)} FROM {_plain(table.sql)} AS t "  # noqa: S608 - quoted names
-            f"WHERE {behind} ORDER BY {order} LIMIT {limit:d}"
-        )
-        return [self._image(table, row) for row in connection.exec_driver_sql(statement, given)]
+        from_there = f"FROM {_plain(table.sql)} AS t WHERE {behind} ORDER BY {order} LIMIT {limit:d}"
+        try:
+            with connection.begin_nested():
+                rows = connection.exec_driver_sql(f"SELECT {self._selected(table)} {from_there}", given).all()
+            return [self._image(table, row) for row in rows]
+        except DBAPIError as error:
+            if not _is_of_a_value(error):
+                raise
+        found = [str(key) for (key,) in connection.exec_driver_sql(f"SELECT {_key_text(keys)} {from_there}", given)]
+        images = self._named(connection, table, found)
+        return [RecordImage(key, images[key]) for key in found if key in images]
 
     def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
         table = self._find(connection, self._source.table, [*self._source.key, *self._source.column_names])
+        return self._named(connection, table, keys)
+
+    def _named(self, connection: Connection, table: CatalogTable, keys: Sequence[str]) -> dict[str, Mapping[str, Raw]]:
+        """Gives the named records; one with a value that the database itself cannot give hides no other."""
         key_columns = [table.columns[name] for name in self._source.key]
-        statement = f"SELECT {self._selected(table)} FROM {_asked(table, key_columns)}"  # noqa: S608 - quoted names
-        rows = connection.exec_driver_sql(statement, _keys_given(connection, key_columns, keys))
-        found = (self._image(table, row) for row in rows)
-        return _those_asked(found, keys)
+        given = _keys_given(connection, key_columns, keys)
+        try:
+            with connection.begin_nested():
+                statement = f"SELECT {self._selected(table)} FROM {_asked(table, key_columns)}"  # noqa: S608 - quoted names
+                rows = connection.exec_driver_sql(statement, given).all()
+        except DBAPIError as error:
+            if not _is_of_a_value(error):
+                raise
+            middle = len(keys) // 2
+            if not middle:
+                return {keys[0]: UNREADABLE}
+            halves = (self._named(connection, table, some) for some in (keys[:middle], keys[middle:]))
+            return {key: image for half in halves for key, image in half.items()}
+        return _those_asked((self._image(table, row) for row in rows), keys)
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         for field, history in self._source.former.items():
@@ -131,6 +157,11 @@ class _PostgresReader:
         key, *values = row
         raws = zip(self._source.column_names, values, strict=True)
         return RecordImage(str(key), {name: from_text(table.columns[name].type_name, value) for name, value in raws})
+
+
+def _is_of_a_value(error: DBAPIError) -> bool:
+    # Data exceptions, such as bytes that are no text in the encoding.
+    return (sqlstate_of(error) or "").startswith("22")
 
 
 def _those_asked(found: Iterable[RecordImage], keys: Sequence[str]) -> dict[str, Mapping[str, Raw]]:
