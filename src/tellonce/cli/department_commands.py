@@ -89,7 +89,7 @@ def uninstall(department: DepartmentName, yes: Yes = False, env_file: EnvFile = 
 
 
 def snapshot(department: DepartmentName, env_file: EnvFile = None) -> None:
-    """Begin the first epoch of everything the department publishes: its relay then publishes every record."""
+    """Begin the first epoch of each view that has none: the relay then publishes every record there."""
     _begin(settings_from(env_file), department, None, reason="first snapshot", only_new=True)
 
 
@@ -122,10 +122,12 @@ def _begin(settings: Settings, department: str, record_type: str | None, *, reas
             if record_type not in (None, name):
                 continue
             with writing(engine) as connection:
-                if only_new and load_streams(connection, [view.name for view in publication.views], lock=False):
+                begun = {view for view, _ in load_streams(connection, [v.name for v in publication.views], lock=False)}
+                views = [view for view in publication.views if not only_new or view.name not in begun]
+                if not views:
                     say(f"{name} has an epoch already; to publish every record again: tellonce resync {name}")
                     continue
-                epoch = begin_epoch(connection, name, publication.views, reason)
+                epoch = begin_epoch(connection, name, views, reason)
             print(f"{name}: epoch {epoch} begins; the relay publishes every record")
 
 

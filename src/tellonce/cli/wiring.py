@@ -130,8 +130,9 @@ def authority_of(settings: Settings, contract: Contract, department: str, engine
         msg = f"{department} is the authority of no record type, so it has nothing to publish"
         raise ConfigurationError(msg, department=department)
     keys: Mapping[str, ViewKeys] = {view.name: load_view_keys(settings.keys, view.name) for view in published}
-    views = published_views(published, contract.catalogue, keys)
     sources = load_source(settings.producers, department)
+    record_keys = {source.record_type: source.key for source in sources}
+    views = published_views(published, contract.catalogue, keys, record_keys)
     publications = [
         Publication(
             source=source,

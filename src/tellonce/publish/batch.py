@@ -14,6 +14,7 @@ from tellonce.model.partitioning import partition_of
 from tellonce.publish.deciding import Publish, Seen, Skip, Unpublishable, decide
 from tellonce.publish.deletes import HELD, RELEASED, DeleteGate
 from tellonce.publish.images import Image, Publication, ViewImage, unpublished_element, view_image
+from tellonce.publish.log_check import begun_views, why_refused
 from tellonce.publish.looks import Look, looks_of
 from tellonce.publish.staged import StagedEvent, StageLimits, marker_key
 from tellonce.publish.streams import (
@@ -59,6 +60,8 @@ class StagingBatch:
         self.streams: dict[StreamId, Stream] = load_streams(
             connection, [view.name for view in publication.views], lock=True
         )
+        self.refused = _refused(publication.views, self.streams)
+        self._views = begun_views(publication.views, self.streams)
         self.events: list[StagedEvent] = []
         self.unpublished: dict[tuple[str, str], Mapping[str, object]] = {}
         self._published_again: list[tuple[str, str]] = []
@@ -129,9 +132,11 @@ class StagingBatch:
         if not run.read_to_end or len(chunk) == limit:
             return
         # Everything of the epoch is staged: one marker in every stream ends it, and marks are made from here on.
+        names = {view.name for view in self._views}
         for stream in self.streams.values():
-            stream.complete = True
-            self._append_marker(stream)
+            if not stream.complete and stream.view in names and stream.stopped is None:
+                stream.complete = True
+                self._append_marker(stream)
         self._save_snapshot(complete=True)
 
     def _keys_of_earlier_epochs(self, limit: int) -> list[str]:
@@ -140,13 +145,14 @@ class StagingBatch:
             published.c.view == stream.c.view,
             published.c.partition == stream.c.partition,
             published.c.epoch < stream.c.epoch,
+            stream.c.stopped.is_(None),
         )
         statement = (
             select(published.c.record_key)
             .distinct()
             .join_from(published, stream, is_earlier)
             .where(
-                published.c.view.in_([view.name for view in self._publication.views]),
+                published.c.view.in_([view.name for view in self._views]),
                 published.c.state != RecordState.DELETED,
             )
             .limit(limit)
@@ -156,7 +162,7 @@ class StagingBatch:
     def _finish(self, owed: Collection[StreamId]) -> None:
         touched = {event.stream_id for event in self.events}
         for stream_id in owed:
-            if stream_id in self.streams and stream_id not in touched:
+            if stream_id in self.streams and stream_id not in touched and stream_id not in self.refused:
                 self._append_marker(self.streams[stream_id])
         self._end_batch()
         for view, entries in self._changed.items():
@@ -184,13 +190,13 @@ class StagingBatch:
         if not keys:
             return
         former = self._publication.outbox.read_former(self._connection, keys)
-        for view in self._publication.views:
+        for view in self._views:
             missing = [key for key in keys if key not in self._known[view.name]]
             self._known[view.name].update(load_published(self._connection, view.name, missing))
             self._gate.look_up(view.name, keys)
         for look in looks:
             image = self._publication.image(images[look.record_key], former.get(look.record_key, {}))
-            for view in self._publication.views:
+            for view in self._views:
                 self._stage_look(view, look, image)
 
     def _stage_look(self, view: PublishedView, look: Look, image: Image) -> None:
@@ -198,6 +204,9 @@ class StagingBatch:
         pseudonym = known.pseudonym if known else pseudonym_of(view.keys.pseudonym, look.record_key)
         partition = partition_of(pseudonym.encode(), view.view.partitions)
         stream = self.streams[view.name, partition]
+        if stream.stopped is not None:
+            # Nothing is appended to a log that is not ours; should it go on, a sweep tells what is left out here.
+            return
         shown = view_image(view, pseudonym, image)
         trouble: PoisonMessageError | None = None
         match decide(known, stream.epoch, shown, look.origin):
@@ -354,3 +363,10 @@ def _after(
     if is_kept_back:
         return RecordState.UNPUBLISHED, unpublished_element(view, pseudonym, version)
     return (RecordState.DELETED if shown.digest is None else RecordState.LIVE), shown.digest
+
+
+def _refused(views: Sequence[PublishedView], streams: Mapping[StreamId, Stream]) -> dict[StreamId, str]:
+    """Gives the streams whose epoch was begun with other settings than ours, each with its sentence."""
+    by_name = {view.name: view for view in views}
+    found = {stream_id: why_refused(stream, by_name[stream.view]) for stream_id, stream in streams.items()}
+    return {stream_id: why for stream_id, why in found.items() if why is not None}

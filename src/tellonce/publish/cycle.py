@@ -96,6 +96,7 @@ class PublishingCycle:
         self._is_full = False
         self._stopped: set[StreamId] = set()
         self._told_paused: dict[str, str] = {}
+        self._resumed: set[str] = set()
         self._read_log_ends: LogReader | None = None
 
     @property
@@ -173,8 +174,12 @@ class PublishingCycle:
         with writing(self._engine) as connection:
             hold_lease(connection, lease)
             staged = self._stager.stage(connection, owed)
-            self._stopped, self._is_full = staged.stopped, staged.is_full
+            self._is_full = staged.is_full
+            for stream_id in staged.refused.keys() - staged.stopped:
+                self._stop(connection, stream_id, staged.refused[stream_id])
+            self._stopped = staged.stopped | staged.refused.keys()
             events = self._next(connection, staged.events)
+        resumed, self._resumed = self._resumed, set()
         self._tell_paused()
         if staged.held_deletes:
             _log.error("deletes_held", department=self._settings.department, records=staged.held_deletes)
@@ -190,7 +195,7 @@ class PublishingCycle:
             unpublished=staged.unpublished,
             marks=marks,
             is_behind=bool(self._queues.behind),
-            to_sweep=staged.to_sweep,
+            to_sweep=[*staged.to_sweep, *resumed],
         )
 
     def wait(self, stream_id: StreamId, why: str) -> None:
@@ -356,13 +361,25 @@ class PublishingCycle:
 
     def _set_stopped(self, connection: Connection, stream: Stream, sentence: str | None) -> None:
         if sentence is not None:
-            _log.error("stream_stopped", department=self._settings.department, view=stream.view, why=sentence)
+            self._stop(connection, stream.stream_id, sentence)
             self._stopped.add(stream.stream_id)
-        if sentence != stream.stopped:
-            table = own_tables(connection.dialect.name).stream
-            of_stream = (table.c.view == stream.view, table.c.partition == stream.partition)
-            connection.execute(update(table).where(*of_stream).values(stopped=sentence))
-            stream.stopped = sentence
+        elif stream.stopped is not None:
+            _write_stopped(connection, stream.stream_id, None)
+            # What changed while it stood still was left out.
+            self._resumed.add(self._views[stream.view].view.record_type)
+        stream.stopped = sentence
+
+    def _stop(self, connection: Connection, stream_id: StreamId, sentence: str) -> None:
+        _log.error("stream_stopped", department=self._settings.department, view=stream_id[0], why=sentence)
+        _write_stopped(connection, stream_id, sentence)
+
+
+def _write_stopped(connection: Connection, stream_id: StreamId, sentence: str | None) -> None:
+    table = own_tables(connection.dialect.name).stream
+    view, partition = stream_id
+    connection.execute(
+        update(table).where(table.c.view == view, table.c.partition == partition).values(stopped=sentence)
+    )
 
 
 def _mark(department: str, event: StagedEvent, at_ms: int) -> Mark:

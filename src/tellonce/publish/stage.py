@@ -66,6 +66,7 @@ class Stager:
             staged.is_full |= batch.is_full
             staged.to_sweep += [record_type] if batch.sweeps_now else []
             staged.stopped |= {stream_id for stream_id, stream in batch.streams.items() if stream.stopped}
+            staged.refused |= batch.refused
         self._is_fresh = False
         return staged
 

@@ -51,7 +51,7 @@ class Staged:
     """What one transaction staged: events in the order of sending, and how much was taken from where.
 
     `is_full` says that a limit was reached, so that more may wait; `to_sweep` of which record types all is to be looked
-    at.
+    at. `refused` are the streams whose epoch was begun with other settings than this relay's, each with its sentence.
     """
 
     events: list[StagedEvent] = field(default_factory=list[StagedEvent])
@@ -62,6 +62,7 @@ class Staged:
     held_deletes: int = 0
     to_sweep: list[str] = field(default_factory=list[str])
     stopped: set[StreamId] = field(default_factory=set[StreamId])
+    refused: dict[StreamId, str] = field(default_factory=dict[StreamId, str])
 
 
 def marker_key(view: str, partition: int) -> str:

@@ -34,11 +34,15 @@ StreamId = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedView:
-    """A view as its authority publishes it: the contract, the schema's fields that count, and the keys."""
+    """A view as its authority publishes it: the contract, the schema's fields that count, and the keys.
+
+    `record_key` names the columns that make the authority's own key.
+    """
 
     view: View
     keys: ViewKeys
     digest_fields: tuple[str, ...]
+    record_key: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -51,15 +55,26 @@ class PublishedView:
         return {(self.name, number): StreamSeal(self.keys.digest, self.name, number) for number in partitions}
 
     def settings(self) -> str:
-        """What a stream's sums depend on; a change of it needs a new epoch. Holds no key, only a fingerprint of it."""
-        facts = {
+        """What a stream's events and sums depend on, keys as fingerprints; a change of it needs a new epoch."""
+        return json.dumps(self._facts(), sort_keys=True)
+
+    def _facts(self) -> dict[str, object]:
+        return {
             "format": 2,
             "partitions": self.view.partitions,
             "buckets": self.view.buckets,
-            "fields": self.digest_fields,
+            "fields": list(self.digest_fields),
             "digest_key": pseudonym_of(self.keys.digest, "fingerprint"),
+            "pseudonym_key": pseudonym_of(self.keys.pseudonym, "fingerprint"),
+            "record_key": list(self.record_key),
         }
-        return json.dumps(facts, sort_keys=True)
+
+    def changed_settings(self, stream: "Stream") -> tuple[str, ...]:
+        """Gives what is not any more as it was when the stream's epoch began."""
+        facts, begun = self._facts(), json.loads(stream.settings)
+        # An earlier release did not keep these two.
+        known = {"pseudonym_key": facts["pseudonym_key"], "record_key": facts["record_key"]} | begun
+        return tuple(name for name, value in facts.items() if known.get(name) != value)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -233,10 +248,18 @@ def _first(view: PublishedView, partition: int, epoch: int) -> Mapping[str, obje
 
 
 def published_views(
-    topology_views: Sequence[View], catalogue: Catalogue, keys: Mapping[str, ViewKeys]
+    topology_views: Sequence[View],
+    catalogue: Catalogue,
+    keys: Mapping[str, ViewKeys],
+    record_keys: Mapping[str, tuple[str, ...]],
 ) -> tuple[PublishedView, ...]:
-    """Gives the views of an authority, ready to publish."""
+    """Gives the views of an authority, ready to publish; `record_keys` are the key's columns by record type."""
     return tuple(
-        PublishedView(view=view, keys=keys[view.name], digest_fields=catalogue.view_schema(view.name).digest_fields)
+        PublishedView(
+            view=view,
+            keys=keys[view.name],
+            digest_fields=catalogue.view_schema(view.name).digest_fields,
+            record_key=record_keys.get(view.record_type, ()),
+        )
         for view in topology_views
     )

@@ -14,7 +14,8 @@ from tellonce.model.divergence import RecordState
 from tellonce.publish.deciding import is_stated
 from tellonce.publish.deletes import held_among
 from tellonce.publish.images import Publication, view_image
-from tellonce.publish.streams import load_published, load_streams
+from tellonce.publish.log_check import begun_views
+from tellonce.publish.streams import PublishedView, load_published, load_streams
 from tellonce.storage.database import clock_ms, reading, writing
 from tellonce.storage.outbox import RecordImage
 from tellonce.storage.progress import load_cursor, save_cursor
@@ -38,7 +39,11 @@ class Swept:
 def sweep_authority(engine: Engine, publication: Publication) -> Swept:
     """Compares the next chunk of the authority's rows, and of the ledger's records whose row may be gone."""
     record_type = publication.source.record_type
-    if not _is_published(engine, publication):
+    with reading(engine) as connection:
+        streams = load_streams(connection, [view.name for view in publication.views], lock=False)
+    views = begun_views(publication.views, streams)
+    # Before the epoch's snapshot is through, the ledger does not know every record.
+    if not views or not all(stream.complete for stream in streams.values()):
         return Swept(compared=0, changed=0, finished=True)
     task = f"sweep:{record_type}"
     with reading(engine) as connection:
@@ -47,9 +52,9 @@ def sweep_authority(engine: Engine, publication: Publication) -> Swept:
         if phase == "rows":
             chunk = publication.outbox.read_chunk(connection, after or None, _CHUNK)
         else:
-            keys = _ledger_keys(connection, publication, after)
+            keys = _ledger_keys(connection, views, after)
             chunk = publication.outbox.read_records(connection, keys)
-        changed = _differing(connection, publication, chunk)
+        changed = _differing(connection, publication, views, chunk)
     is_end = len(chunk) < _CHUNK
     following = f"{phase}:{chunk[-1].record_key}" if not is_end else ("gone:" if phase == "rows" else "rows:")
     finished = is_end and phase == "gone"
@@ -67,14 +72,9 @@ def restart_sweep(engine: Engine, publication: Publication) -> None:
         save_cursor(connection, f"sweep:{publication.source.record_type}", "rows:", finished=False)
 
 
-def _is_published(engine: Engine, publication: Publication) -> bool:
-    """Tells whether the epoch's snapshot is through: before that, the ledger does not know every record."""
-    with reading(engine) as connection:
-        streams = load_streams(connection, [view.name for view in publication.views], lock=False)
-    return bool(streams) and all(stream.complete for stream in streams.values())
-
-
-def _differing(connection: Connection, publication: Publication, chunk: Sequence[RecordImage]) -> list[str]:
+def _differing(
+    connection: Connection, publication: Publication, views: Sequence[PublishedView], chunk: Sequence[RecordImage]
+) -> list[str]:
     """Gives the records that are not as the ledger states them and of which no change is on its way.
 
     All of it is read in one state of the database, in which a change stands together with its note in the outbox.
@@ -83,7 +83,7 @@ def _differing(connection: Connection, publication: Publication, chunk: Sequence
     former = publication.outbox.read_former(connection, keys)
     images = {key: publication.image(raw, former[key]) for key, raw in chunk}
     found: dict[str, None] = {}
-    for view in publication.views:
+    for view in views:
         known = load_published(connection, view.name, keys)
         for key, image in images.items():
             entry = known.get(key)
@@ -95,17 +95,20 @@ def _differing(connection: Connection, publication: Publication, chunk: Sequence
             if not is_stated_here:
                 found[key] = None
     waiting = publication.outbox.waiting_among(connection, found)
-    waiting |= held_among(connection, [view.name for view in publication.views], [*found.keys() - waiting])
+    waiting |= held_among(connection, [view.name for view in views], [*found.keys() - waiting])
     return [key for key in found if key not in waiting]
 
 
-def _ledger_keys(connection: Connection, publication: Publication, after: str) -> list[str]:
+def _ledger_keys(connection: Connection, views: Sequence[PublishedView], after: str) -> list[str]:
     table = own_tables(connection.dialect.name).published
-    views = [view.name for view in publication.views]
     statement = (
         select(table.c.record_key)
         .distinct()
-        .where(table.c.view.in_(views), table.c.record_key > after, table.c.state != RecordState.DELETED)
+        .where(
+            table.c.view.in_([view.name for view in views]),
+            table.c.record_key > after,
+            table.c.state != RecordState.DELETED,
+        )
         .order_by(table.c.record_key)
         .limit(_CHUNK)
     )

@@ -12,8 +12,8 @@ What must be known of them:
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from sqlalchemy import ColumnClause, Connection, Dialect, column, exists, func, select, text
 from sqlalchemy import table as sql_table
@@ -169,16 +169,16 @@ def _note_part(connection: Connection, source: Source, table: CatalogTable) -> P
     )
 
 
-def _noted(connection: Connection, source: Source) -> dict[str, Any]:
+def _noted(connection: Connection, source: Source) -> Mapping[str, Any]:
     comment = connection.execute(
         text("SELECT obj_description(to_regclass(:name), 'pg_class')"),
         {"name": f"{OWN_SCHEMA}.{quoted('outbox_' + source.record_type)}"},
     ).scalar()
     try:
-        noted = json.loads(str(comment))
+        noted: object = json.loads(str(comment))
     except ValueError:
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return cast("Mapping[str, Any]", noted) if isinstance(noted, dict) else {}
 
 
 def _fires_always(present: tuple[str, str | None, bool] | None) -> bool:
