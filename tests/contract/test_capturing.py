@@ -8,6 +8,7 @@ from contract.city import City, drive
 from tellonce.cli.contract import load_contract
 from tellonce.cli.wiring import authority_of, declared_sources
 from tellonce.model.change import Operation, Origin
+from tellonce.publish.relay import Relay
 from tellonce.storage.capture import install
 from tellonce.storage.database import writing
 
@@ -131,3 +132,36 @@ def reinstall(city: City) -> None:
     """Install the capture again, as an operator does whom the relay asked to."""
     settings, registry = city.settings(city.names.registry), city.names.registry
     install(city.engines[registry], declared_sources(settings, load_contract(settings), registry))
+
+
+def test_altered_capture_is_told_and_what_went_unseen_is_found(city: City) -> None:
+    """A trigger that somebody dropped is told with the next sweep, which finds what went past it; so is its return."""
+    begun(city)
+    registry = city.names.registry
+    name = f"tellonce_capture_{city.names.record_type}"
+    is_postgres = city.engines[registry].dialect.name == "postgresql"
+    drop = f"DROP TRIGGER {name}_update" + (" ON resident" if is_postgres else "")
+
+    with city.relay() as relay, capture_logs() as logs:
+        drive(relay)
+        sound = dict(relay.capture_findings)
+        city.execute(registry, drop)
+        city.rename(1, "Zhao Unseen")
+        sweep(relay)
+        altered = dict(relay.capture_findings)
+        reinstall(city)
+        sweep(relay)
+        mended = dict(relay.capture_findings)
+
+    told_of = [(line["event"], line.get("findings")) for line in logs if str(line["event"]).startswith("capture_")]
+    assert told_of == [("capture_altered", 1), ("capture_restored", None)]
+    assert list(map(len, (*sound.values(), *altered.values(), *mended.values()))) == [0, 1, 0]
+    assert "is missing" in altered[city.names.record_type][0]
+    assert city.names_in_log()[-1] == "Zhao Unseen"
+
+
+def sweep(relay: Relay) -> None:
+    """Let a relay sweep once more, and publish what it found."""
+    relay._swept_at, swept = float("-inf"), relay.sweeps
+    drive(relay, until=lambda: relay.sweeps > swept)
+    drive(relay)

@@ -93,6 +93,7 @@ UNKNOWN = f'{m.STREAMS.name}{{{FUND}, state="unknown"}}'
 SWEEP = f"{m.SWEEP_TIMESTAMP.name}{{{RELAY}}}"
 OUTBOX = f'{m.OUTBOX_OLDEST.name}{{department="public-security", record_type="citizen"}}'
 
+CAPTURE = f'{m.CAPTURE_FINDINGS.name}{{department="public-security", record_type="citizen"}}'
 FORGED = f"{m.REFUSED.served_name}{{{FUND}}}"
 DRIFT = f"{m.TOPOLOGY_DRIFT.name}{{{RELAY}}}"
 SPOKEN_FOR = f"{m.STATEMENTS_REFUSED.served_name}{{{RELAY}}}"
@@ -117,6 +118,12 @@ CASES: Mapping[str, Sequence[Case]] = {
     ],
     "TellonceUnpublished": [fires(17, **{KEPT_BACK: "1x20"}), silent(17, **{KEPT_BACK: "0x20"})],
     "TellonceStreamStopped": [fires(3, **{STOPPED: "1x5"}), silent(3, **{STOPPED: "0x5"})],
+    "TellonceCaptureAltered": [
+        fires(7, **{CAPTURE: "2x20"}),
+        silent(7, **{CAPTURE: "0x20"}),
+        silent(7, **{CAPTURE: NAN}),
+        silent(7, **{CAPTURE: "2x3 0x10"}),
+    ],
     "TellonceForged": [
         fires(3, **{FORGED: "0x1 1x5"}),
         silent(3, **{FORGED: "7x6"}),

@@ -50,6 +50,12 @@ STREAMS = Page(
             to=runbook("TellonceUnpublished"),
         ),
         figure(
+            "Tables not captured as they should be",
+            f"{m.CAPTURE_FINDINGS.help} Worry when {m.CAPTURE_FINDINGS.worry}.",
+            f"sum({q.told(m.CAPTURE_FINDINGS, ('department', 'record_type'), department=OF)} > bool 0)",
+            to=runbook("TellonceCaptureAltered"),
+        ),
+        figure(
             "Stopped streams",
             f"{m.STOPPED_STREAMS.help} Worry when {m.STOPPED_STREAMS.worry}.",
             f"sum({q.told(m.STOPPED_STREAMS, ('service', 'department', 'view'))})",

@@ -39,6 +39,7 @@ def relay_meters(department: str, topology: Topology) -> Meters:
             m.STOPPED_STREAMS: [{"service": m.Service.RELAY.value, **labels} for labels in of_view],
             m.OUTBOX_PENDING: of_type,
             m.OUTBOX_OLDEST: of_type,
+            m.CAPTURE_FINDINGS: of_type,
             m.STAGED: of_view,
             m.PUBLISHED: of_view,
             m.UNPUBLISHED: of_view,

@@ -14,8 +14,8 @@ from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.model.position import HEADER_NAME, Header
 from tellonce.model.seal import StreamSeal
+from tellonce.publish.graves import Grave
 from tellonce.publish.log_check import Closed, LogEnd
-from tellonce.publish.orders import Grave
 from tellonce.publish.streams import StreamId
 
 __all__ = ["bury", "read_log_ends"]

@@ -70,6 +70,8 @@ class RelayWatch:
             meters.set(m.STOPPED_STREAMS, state.stopped + waiting[view], **labels)
         if self.relay is not None:
             meters.set(m.LEASE, int(self.relay.holds_lease), department=department)
+            for record_type, found in self.relay.capture_findings.items():
+                meters.set(m.CAPTURE_FINDINGS, len(found), department=department, record_type=record_type)
 
     def paused(self) -> None:
         """The lease is let go of while the relay waits; what the database held is as old as the pause."""

@@ -117,6 +117,14 @@ ALERTS: tuple[Alert, ...] = (
         description="The {{ $labels.service }}'s log has `stream_stopped` or `stream_waiting` with what mends it.",
     ),
     Alert(
+        name="TellonceCaptureAltered",
+        expr=f"max by (department, record_type) ({m.CAPTURE_FINDINGS.name} >= 0) > 0",
+        for_="5m",
+        severity="page",
+        summary="changes of {{ $labels.record_type }} at {{ $labels.department }} may go unseen",
+        description="Its capture is not as `tellonce install` makes it; the log's `capture_altered` says in what.",
+    ),
+    Alert(
         name="TellonceForged",
         expr=f"sum by (department, view) (increase({m.REFUSED.served_name}[15m])) > 0",
         for_="0m",

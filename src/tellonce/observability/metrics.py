@@ -186,6 +186,13 @@ UNPUBLISHED = gauge(
     "Records whose newest state cannot be published.",
     "it is not 0: every subscriber holds an older state",
 )
+CAPTURE_FINDINGS = gauge(
+    "tellonce_capture_findings",
+    (Service.RELAY,),
+    ("department", "record_type"),
+    "Ways in which a table's capture is not as `tellonce install` makes it; NaN until the relay has looked.",
+    "it is not 0: changes may go unseen until the next sweep",
+)
 LEASE = gauge(
     "tellonce_lease_held",
     (Service.RELAY,),

@@ -204,6 +204,12 @@ class PublishingCycle:
             view, partition = stream_id
             _log.error("stream_waiting", department=self._settings.department, view=view, partition=partition, why=why)
 
+    def owe(self, stream_ids: Sequence[StreamId]) -> bool:
+        """Has a marker follow in these streams where they can take one, and tells whether that is news of any."""
+        fresh = {stream_id for stream_id in stream_ids if self._is_open(stream_id)} - self._sender.owed
+        self._sender.owed |= fresh
+        return bool(fresh)
+
     def forget(self) -> None:
         """Drops the producer and what is in hand, as after any doubt about the lease or the database."""
         self._sender.discard_producer()

@@ -1,24 +1,19 @@
 """Carrying out orders: named records go through the outbox again, in all views of their record type."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
 from tellonce.control.messages import Order
 from tellonce.model.change import Origin
-from tellonce.model.divergence import RecordState
 from tellonce.model.rounds import Rounds
+from tellonce.publish.graves import mark_graves
 from tellonce.publish.images import Publication
 from tellonce.publish.streams import PublishedView, load_published
 from tellonce.storage.database import clock_ms
-from tellonce.storage.statements import by_name
-from tellonce.storage.tables import own_tables
 from tellonce.topology import View
 from tellonce.topology.topics import RECONCILER
 
-__all__ = ["Grave", "carry_out", "due_tombstones", "why_refused", "within_cap"]
+__all__ = ["carry_out", "why_refused", "within_cap"]
 
 _log = structlog.get_logger()
 
@@ -52,7 +47,7 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
     the department holds it as an orphan, and its event could name nothing that the authority has.
     """
     if order.action == "tombstones":
-        return _mark_for_tombstones(connection, order)
+        return mark_graves(connection, order)
     known = load_published(connection, view.name, order.pseudonyms, by_pseudonym=True)
     keys = [entry.record_key for entry in known.values()]
     publication.outbox.mark(connection, keys, Origin.REPAIR, clock_ms(connection))
@@ -64,42 +59,3 @@ def carry_out(connection: Connection, publication: Publication, view: PublishedV
             unknown=len(order.pseudonyms) - len(keys),
         )
     return len(keys)
-
-
-def _mark_for_tombstones(connection: Connection, order: Order) -> int:
-    table = own_tables(connection.dialect.name).published
-    done = connection.execute(
-        update(table)
-        .where(
-            table.c.view == order.view,
-            table.c.partition == order.partition,
-            table.c.epoch == order.epoch,
-            table.c.sequence <= order.up_to_sequence,
-            table.c.state == RecordState.DELETED,
-        )
-        .values(tombstone=True)
-    )
-    return done.rowcount
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grave:
-    """A deleted record whose delete every live subscription has attested; the place is its delete's."""
-
-    view: str
-    partition: int
-    pseudonym: str
-    epoch: int
-    version: int
-    sequence: int
-
-
-def due_tombstones(connection: Connection, views: Sequence[str], limit: int = 1_000) -> list[Grave]:
-    """Gives the deleted records that may be followed by a null."""
-    table = own_tables(connection.dialect.name).published
-    rows = connection.execute(
-        select(*(table.c[each.name] for each in fields(Grave)))
-        .where(table.c.view.in_(views), table.c.tombstone, table.c.state == RecordState.DELETED)
-        .limit(limit)
-    )
-    return [Grave(**by_name(row)) for row in rows]

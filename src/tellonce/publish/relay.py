@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine
 
 from tellonce.control.channel import Channel, Heard, Place
 from tellonce.control.messages import Inquiry, Order
@@ -16,15 +16,16 @@ from tellonce.model.rounds import Rounds
 from tellonce.observability.messages import message_by_itself
 from tellonce.publish.answers import answer_inquiry
 from tellonce.publish.cycle import PublishingCycle, Turn
+from tellonce.publish.graves import Grave, due_graves, note_buried, streams_ending_in_graves
 from tellonce.publish.images import Publication
 from tellonce.publish.log_check import LogReader
-from tellonce.publish.orders import Grave, carry_out, due_tombstones, why_refused, within_cap
+from tellonce.publish.orders import carry_out, why_refused, within_cap
 from tellonce.publish.streams import PublishedView
 from tellonce.publish.sweep import restart_sweep, sweep_authority
+from tellonce.storage.capture import verify
 from tellonce.storage.database import reading, writing
 from tellonce.storage.lease import LeaseLostError, hold_lease
 from tellonce.storage.progress import load_places, save_place
-from tellonce.storage.tables import own_tables
 from tellonce.topology.topics import RECONCILER
 
 __all__ = ["Relay", "RelaySettings", "ViewLog"]
@@ -89,6 +90,8 @@ class Relay:
         self._swept_at = self._chunk_at = self._marked_at = float("-inf")
         self._sweeping: list[Publication] = []
         self._is_idle = False
+        self.capture_findings: dict[str, tuple[str, ...]] = {}
+        """What is not as `tellonce install` makes it, in sentences, of each record type that was looked at."""
         self.sweeps = 0
         """How many whole sweeps it has finished."""
         self._log = _log.bind(department=settings.department)
@@ -154,6 +157,7 @@ class Relay:
         if not self._cycle.take_over(self._topics.read_ends):
             return False
         self._marked_at = float("-inf")
+        self._look_at_capture()
         # Where the orders stand is read now: another relay may have carried some out since this one started.
         with reading(self._engine) as connection:
             self._obeyed = load_places(connection, _ORDERS_TASK)
@@ -243,6 +247,7 @@ class Relay:
         if not self._sweeping:
             if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
                 return False
+            self._look_at_capture()
             self._sweeping = list(self._record_types)
         if self._sweep_next(self._sweeping[0]):
             self._sweeping.pop(0)
@@ -250,6 +255,19 @@ class Relay:
                 self._swept_at = self._monotonic()
                 self.sweeps += 1
         return True
+
+    def _look_at_capture(self) -> None:
+        sources = [publication.source for publication in self._record_types]
+        found: dict[str, list[str]] = {source.record_type: [] for source in sources}
+        for finding in verify(self._engine, sources):
+            found[finding.record_type].append(finding.sentence)
+        for record_type, sentences in found.items():
+            before, now = self.capture_findings.get(record_type, ()), tuple(sentences)
+            if now and now != before:
+                self._log.error("capture_altered", record_type=record_type, findings=len(now), why=now[0])
+            elif before and not now:
+                self._log.info("capture_restored", record_type=record_type)
+            self.capture_findings[record_type] = now
 
     def _sweep_now(self, record_types: Sequence[str]) -> None:
         """Has these swept from their first record on, before anything that is in hand."""
@@ -275,19 +293,18 @@ class Relay:
         # Where a topic is away, so are its graves; they wait with its streams.
         views = [view for view in self._views if view not in self.waiting_streams()]
         with reading(self._engine) as connection:
-            due = due_tombstones(connection, views)
+            due = due_graves(connection, views)
+            ending = streams_ending_in_graves(connection, views)
+        owes = self._cycle.owe(ending)
         if not due:
-            return False
+            return owes
         try:
             self._topics.bury(due)
         except ConfigurationError as error:
             # One topic is missing or closed, and the error need not say which: all that were written to are looked at.
             for stream_id in {(grave.view, grave.partition) for grave in due}:
                 self._cycle.wait(stream_id, str(error))
-            return False
-        table = own_tables(self._engine.dialect.name).published
+            return owes
         with writing(self._engine) as connection:
-            for grave in due:
-                of_record = (table.c.view == grave.view, table.c.pseudonym == grave.pseudonym)
-                connection.execute(update(table).where(*of_record).values(tombstone=False))
+            note_buried(connection, due)
         return True

@@ -146,7 +146,8 @@ def save_published(connection: Connection, view: str, entries: Sequence[Publishe
     """Writes entries of the ledger."""
     table = own_tables(connection.dialect.name).published
     names = Published.__slots__
-    rows = [{"view": view, "tombstone": False, **{name: getattr(entry, name) for name in names}} for entry in entries]
+    fresh = {"view": view, "tombstone": False, "buried_at_ms": None}
+    rows = [{**fresh, **{name: getattr(entry, name) for name in names}} for entry in entries]
     upsert(connection, table, rows)
 
 

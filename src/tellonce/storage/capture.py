@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
@@ -20,11 +21,17 @@ _LOCKED = "55P03"
 _FORBIDDEN = "42501"
 
 
+class _Parts(Protocol):
+    """Gives everything that capturing a source consists of; who only looks needs no right to install."""
+
+    def __call__(self, connection: Connection, source: Source, *, is_installing: bool = True) -> list[Part]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Capture:
     """How one dialect captures."""
 
-    parts: Callable[[Connection, Source], list[Part]]
+    parts: _Parts
     removal_steps: Callable[[Connection, Source], list[Step]]
     lock_catalog: Callable[[Connection], None]
     lock_table: Callable[[Connection, Source], None]
@@ -125,7 +132,7 @@ def verify(engine: Engine, sources: Sequence[Source]) -> tuple[Finding, ...]:
     with _translated(), reading(engine) as connection:
         for source in sources:
             try:
-                parts = capture.parts(connection, source)
+                parts = capture.parts(connection, source, is_installing=False)
             except ConfigurationError as error:
                 found.append(Finding(record_type=source.record_type, sentence=str(error)))
                 continue

@@ -53,13 +53,15 @@ def lock_table(connection: Connection, source: Source) -> None:
     connection.exec_driver_sql(f"LOCK TABLE {table.sql} IN SHARE ROW EXCLUSIVE MODE")
 
 
-def parts(connection: Connection, source: Source) -> list[Part]:
+def parts(connection: Connection, source: Source, *, is_installing: bool = True) -> list[Part]:
     """Gives everything that capturing the source consists of, each with what is wrong with it now.
+
+    Who only looks needs no right to install.
 
     Raises:
         ConfigurationError: the table cannot be captured.
     """
-    table = captured_table(connection, source)
+    table = captured_table(connection, source, is_installing=is_installing)
     found = [*_outbox_parts(connection, source), _note_part(connection, source, table)]
     functions = capture_functions(source, table)
     found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]

@@ -40,12 +40,13 @@ def lock_table(connection: Connection, source: Source) -> None:
     """Does nothing: a transaction that writes has the whole database for itself."""
 
 
-def parts(connection: Connection, source: Source) -> list[Part]:
+def parts(connection: Connection, source: Source, *, is_installing: bool = True) -> list[Part]:
     """Gives everything that capturing the source consists of, each with what is wrong with it now.
 
     Raises:
         ConfigurationError: the table cannot be captured.
     """
+    del is_installing
     _check(connection, source)
     found = [*_outbox_parts(connection, source)]
     table = split_table(source.table)[1]

@@ -85,8 +85,17 @@ class OwnTables:
             Column("digest", Text),
             Column("state", Text, nullable=False),
             Column("tombstone", Boolean, nullable=False, server_default=text("false")),
+            Column("buried_at_ms", BigInteger),
             self._index("published_pseudonym", "view", "pseudonym"),
             self._index("published_stream", "view", "partition", "pseudonym"),
+            # Few at a time, and asked for again and again.
+            Index(
+                "tellonce_published_tombstone",
+                "view",
+                "partition",
+                postgresql_where=text("tombstone"),
+                sqlite_where=text("tombstone"),
+            ),
         )
         self.staged = self._table(
             "staged",
