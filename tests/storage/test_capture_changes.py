@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from capturing import citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
+from capturing import FORMER, citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
 from tellonce import Former, Source
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError
@@ -110,6 +110,33 @@ def test_record_key_of_several_columns_is_joined_without_ambiguity(engine: Engin
     assert sorted(record.record_key for record in first + rest) == keys
     # What is no key of these columns is of no row.
     assert dict(found) == {key: {"full_name": "z"} if key in keys else None for key in [*keys, "a", "a/1/2", "b/1"]}
+
+
+def test_change_of_a_history_notes_its_record(engine: Engine) -> None:
+    """A row of a history table notes the record that it is of, whenever it is written, moved or removed."""
+    source = citizen_source(former=FORMER)
+    prepare(engine, rows=["(7, 'a', 'b', 'c')", "(8, 'a', 'b', 'c')"], sources=[source])
+
+    do(engine, "INSERT INTO id_history VALUES (1, 7, 'x'), (2, NULL, 'y')")
+    do(engine, "UPDATE id_history SET resident_id = 8 WHERE history_id = 1")
+    do(engine, "UPDATE id_history SET id_number = 'z' WHERE history_id = 1", "DELETE FROM id_history")
+
+    # What is of no record is of the record without a name, which there is not.
+    assert [key for key in noted(engine, source) if key] == ["7", "7", "8", "8", "8"]
+    assert verify(engine, [source]) == ()
+
+
+def test_history_that_is_declared_no_more_is_watched_no_more(engine: Engine) -> None:
+    """What another declaration had installed on a history table is a finding, and goes with the next installation."""
+    prepare(engine, rows=["(7, 'a', 'b', 'c')"], sources=[citizen_source(former=FORMER)])
+
+    findings = verify(engine, [citizen_source()])
+    install(engine, [citizen_source()])
+    do(engine, "INSERT INTO id_history VALUES (1, 7, 'x')")
+
+    assert findings
+    assert noted(engine) == []
+    assert verify(engine, [citizen_source()]) == ()
 
 
 def test_names_are_quoted(engine: Engine) -> None:

@@ -128,6 +128,11 @@ class Source:
         """The columns that fields are read from, each once, in declared order."""
         return tuple(dict.fromkeys(column.name for column in self.columns.values()))
 
+    @property
+    def histories(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The history tables with their columns that hold the record key, each once, in declared order."""
+        return tuple(dict.fromkeys((history.table, history.key) for history in self.former.values()))
+
     def record_key(self, raw_row: Mapping[str, Raw]) -> str:
         """Gives the record key of a row by its column names (see `record_key_of`).
 

@@ -1,16 +1,16 @@
 """The functions that capture installs in PostgreSQL: what the triggers call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tellonce.declare import Source
-from tellonce.storage.capture_plan import filled, literal
+from tellonce.storage.capture_plan import MOST_HISTORIES, filled, literal
 from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.postgres_catalog import CatalogTable, quoted
 from tellonce.storage.record_keys import key_text_sql, text_of
 
 __all__ = ["EARLIER_FUNCTION_KINDS", "FUNCTION_KINDS", "CaptureFunction", "capture_functions"]
 
-FUNCTION_KINDS = ("capture", "refuse_truncate")
+FUNCTION_KINDS = ("capture", "refuse_truncate", *(f"watch{number}" for number in range(MOST_HISTORIES)))
 EARLIER_FUNCTION_KINDS = ("read_chunk", "read_former", "read_records")
 """What an earlier release installed and nothing calls any more."""
 
@@ -49,22 +49,30 @@ def _setting(shown: str) -> str:
     return f"SET {name} = {value if ',' in value else literal(value)}"
 
 
-def capture_functions(source: Source, table: CatalogTable) -> dict[str, CaptureFunction]:
-    """Gives the functions of a source by kind; their names are `<kind>_<record type>`."""
+def capture_functions(
+    source: Source, table: CatalogTable, histories: Mapping[int, tuple[CatalogTable, Sequence[str]]]
+) -> dict[str, CaptureFunction]:
+    """Gives the functions of a source by kind; their names are `<kind>_<record type>`.
+
+    `histories` are the tables that are watched besides, by their place, with the columns that hold the record key.
+    """
+    watched = {f"watch{place}": _noting(source, history, key) for place, (history, key) in histories.items()}
+    return {
+        "capture": _noting(source, table, source.key),
+        "refuse_truncate": CaptureFunction(filled("refuse_truncate_function.sql"), ()),
+        **watched,
+    }
+
+
+def _noting(source: Source, table: CatalogTable, key: Sequence[str]) -> CaptureFunction:
     outbox = f"{OWN_SCHEMA}.{quoted(f'outbox_{source.record_type}')}"
+    columns = [table.columns[name] for name in key]
     body = filled(
         "capture_function.sql",
         outbox=outbox,
         outbox_name=literal(outbox),
         now_ms=_NOW_MS,
-        old_key=_key("OLD", source, table),
-        new_key=_key("NEW", source, table),
+        old_key=key_text_sql([text_of("OLD", column) for column in columns]),
+        new_key=key_text_sql([text_of("NEW", column) for column in columns]),
     )
-    return {
-        "capture": CaptureFunction(body, _SETTINGS, is_definer=True),
-        "refuse_truncate": CaptureFunction(filled("refuse_truncate_function.sql"), ()),
-    }
-
-
-def _key(row: str, source: Source, table: CatalogTable) -> str:
-    return key_text_sql([text_of(row, table.columns[name]) for name in source.key])
+    return CaptureFunction(body, _SETTINGS, is_definer=True)

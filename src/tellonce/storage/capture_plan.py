@@ -10,7 +10,10 @@ from typing import ClassVar
 from tellonce.declare import Source
 from tellonce.model.errors import ConfigurationError
 
-__all__ = ["Finding", "Part", "Step", "check_record_types", "filled", "literal"]
+__all__ = ["MOST_HISTORIES", "Finding", "Part", "Step", "check_record_types", "filled", "literal"]
+
+MOST_HISTORIES = 9
+"""So many history tables of a source are watched; of more a sweep finds the changes."""
 
 # PostgreSQL cuts longer identifiers without a word; this is the longest of ours.
 _LONGEST_RECORD_TYPE = 63 - len("tellonce_outbox__snapshot")

@@ -29,7 +29,7 @@ from tellonce.storage.capture_functions import (
     CaptureFunction,
     capture_functions,
 )
-from tellonce.storage.capture_plan import Part, Step, literal
+from tellonce.storage.capture_plan import MOST_HISTORIES, Part, Step, literal
 from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.outbox_table import outbox_table, unknown_changes
 from tellonce.storage.postgres_catalog import CatalogTable, captured_table, find_table, quoted
@@ -63,7 +63,7 @@ def parts(connection: Connection, source: Source, *, is_installing: bool = True)
     """
     table = captured_table(connection, source, is_installing=is_installing)
     found = [*_outbox_parts(connection, source), _note_part(connection, source, table)]
-    functions = capture_functions(source, table)
+    functions = capture_functions(source, table, _watched(connection, source))
     found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]
     found += [
         _part(source, f"the function {step.sentence.split()[-1]} is of an earlier release", step.sentence, step.sql)
@@ -255,10 +255,25 @@ def _wanted_triggers(
         (table.oid, row_name): (table.sql, f"AFTER INSERT OR DELETE ON {table.sql} FOR EACH ROW {capture}"),
         (table.oid, update_name): (table.sql, f"AFTER UPDATE ON {table.sql} FOR EACH ROW {changed} {capture}"),
     }
+    for place, (history, _) in _watched(connection, source).items():
+        watch, on = f"{OWN_SCHEMA}_watch{place}_{record_type}", history.sql
+        note = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted(f'watch{place}_{record_type}')}()"
+        wanted[history.oid, watch] = (on, f"AFTER INSERT OR DELETE ON {on} FOR EACH ROW {note}")
+        wanted[history.oid, f"{watch}_update"] = (on, f"AFTER UPDATE ON {on} FOR EACH ROW {changed} {note}")
     # A statement's trigger is not inherited: TRUNCATE of one partition would pass.
     for oid, on in [(table.oid, table.sql), *_partitions(connection, table)]:
         wanted[oid, truncate_name] = (on, f"BEFORE TRUNCATE ON {on} FOR EACH STATEMENT {refuse}")
     return wanted
+
+
+def _watched(connection: Connection, source: Source) -> dict[int, tuple[CatalogTable, Sequence[str]]]:
+    """Gives the history tables that can be watched, by their place; of others a sweep finds the changes."""
+    found = {place: (find_table(connection, name), key) for place, (name, key) in enumerate(source.histories)}
+    return {
+        place: (table, key)
+        for place, (table, key) in found.items()
+        if table is not None and table.is_owned and table.kind in {"r", "p"} and place < MOST_HISTORIES
+    }
 
 
 def _trigger_names(record_type: str) -> tuple[str, str, str]:

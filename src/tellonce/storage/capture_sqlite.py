@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 
 from tellonce.declare import Source, split_table
 from tellonce.model.errors import ConfigurationError
-from tellonce.storage.capture_plan import Part, Step, filled
+from tellonce.storage.capture_plan import MOST_HISTORIES, Part, Step, filled
 from tellonce.storage.database import OWN_SCHEMA
 from tellonce.storage.outbox_table import outbox_table
 from tellonce.storage.record_keys import key_text_sql
@@ -49,11 +49,8 @@ def parts(connection: Connection, source: Source, *, is_installing: bool = True)
     del is_installing
     _check(connection, source)
     found = [*_outbox_parts(connection, source)]
-    table = split_table(source.table)[1]
     triggers: list[Part] = []
-    for kind in _TRIGGERS:
-        name = _trigger_name(source, kind)
-        sql = _trigger_sql(source, kind)
+    for name, (table, sql) in _wanted_triggers(source).items():
         present = _schema_sql(connection, "trigger", name)
         problem = None
         if present is None:
@@ -63,11 +60,10 @@ def parts(connection: Connection, source: Source, *, is_installing: bool = True)
         drop = Step(sentence=f"Drop the trigger {name} of before.", sql=f"DROP TRIGGER {_quoted(name)}")
         create = Step(sentence=f"Create the trigger {name} on {table}.", sql=sql)
         triggers.append(_part(source, problem, *([] if present is None else [drop]), create))
-    for kind in _EARLIER_TRIGGERS:
-        name = _trigger_name(source, kind)
+    for name in _possible_triggers(source) - _wanted_triggers(source).keys():
         if _schema_sql(connection, "trigger", name) is not None:
             drop = Step(sentence=f"Drop the trigger {name} of before.", sql=f"DROP TRIGGER {_quoted(name)}")
-            triggers.append(_part(source, f"the trigger {name} is of an earlier release", drop))
+            triggers.append(_part(source, f"the trigger {name} is of an earlier release or declaration", drop))
     return found + triggers
 
 
@@ -81,14 +77,14 @@ def why_not_gone(connection: Connection, source: Source) -> str | None:
     for kind in _TRIGGERS:
         name = _trigger_name(source, kind)
         # A trigger goes with its table when that is renamed, and another may have taken the name.
-        if _schema_sql(connection, "trigger", name) != _trigger_sql(source, kind):
+        if _schema_sql(connection, "trigger", name) != _wanted_triggers(source)[name][1]:
             return f"the trigger {name} on it is missing or another"
     return None
 
 
 def removal_steps(connection: Connection, source: Source) -> list[Step]:
     """Gives the steps that remove what was installed for the source, whatever became of its table."""
-    names = [_trigger_name(source, kind) for kind in (*_TRIGGERS, *_EARLIER_TRIGGERS)]
+    names = sorted(_possible_triggers(source))
     steps = [
         Step(sentence=f"Drop the trigger {name}.", sql=f"DROP TRIGGER {_quoted(name)}")
         for name in names
@@ -201,29 +197,49 @@ def _outbox_parts(connection: Connection, source: Source) -> Iterator[Part]:
         yield _part(source, problem, *(Step(sentence=sentence, sql=each) for each in sql))
 
 
-def _trigger_sql(source: Source, kind: str) -> str:
-    is_rekeyed = f"{_key('old', source)} IS NOT {_key('new', source)} COLLATE BINARY"
+def _possible_triggers(source: Source) -> set[str]:
+    """Gives the name of every trigger that this or an earlier release or declaration may have made."""
+    home = {_trigger_name(source, kind) for kind in (*_TRIGGERS, *_EARLIER_TRIGGERS)}
+    return home | {_watch_name(source, place, kind) for place in range(MOST_HISTORIES) for kind in _TRIGGERS}
+
+
+def _wanted_triggers(source: Source) -> dict[str, tuple[str, str]]:
+    """Gives table and SQL of each trigger by its name: those of the source's table, then those of its histories."""
+    home = split_table(source.table)[1]
+    found = {}
+    for kind in _TRIGGERS:
+        name = _trigger_name(source, kind)
+        found[name] = (home, _trigger_sql(source, name, kind, home, source.key))
+    for place, (table, key) in enumerate(source.histories[:MOST_HISTORIES]):
+        for kind in _TRIGGERS:
+            name = _watch_name(source, place, kind)
+            found[name] = (table, _trigger_sql(source, name, kind, split_table(table)[1], key))
+    return found
+
+
+def _trigger_sql(source: Source, name: str, kind: str, table: str, key: Sequence[str]) -> str:
+    is_rekeyed = f"{_key('old', key)} IS NOT {_key('new', key)} COLLATE BINARY"
     statements = {
-        "insert": [_noting_sql(source, "new")],
-        "update": [_noting_sql(source, "old"), _noting_sql(source, "new", is_rekeyed)],
-        "delete": [_noting_sql(source, "old")],
+        "insert": [_noting_sql(source, "new", key)],
+        "update": [_noting_sql(source, "old", key), _noting_sql(source, "new", key, is_rekeyed)],
+        "delete": [_noting_sql(source, "old", key)],
     }[kind]
     return filled(
         "capture_trigger_sqlite.sql",
-        name=_quoted(_trigger_name(source, kind)),
+        name=_quoted(name),
         event=kind.upper(),
-        table=_table(source),
+        table=_quoted(table),
         statements="\n".join(statements),
     )
 
 
-def _noting_sql(source: Source, row: str, condition: str = "1") -> str:
+def _noting_sql(source: Source, row: str, key: Sequence[str], condition: str = "1") -> str:
     """Gives the statement that notes a row's record; a row without a whole key is of no record."""
-    there = [f"{row}.{_quoted(name)} IS NOT NULL" for name in source.key]
+    there = [f"{row}.{_quoted(name)} IS NOT NULL" for name in key]
     return filled(
         "capture_record_sqlite.sql",
         outbox=_quoted(outbox_table(source.record_type, "sqlite").name),
-        key=_key(row, source),
+        key=_key(row, key),
         now_ms=_NOW_MS,
         condition=" AND ".join([condition, *there]),
     )
@@ -233,12 +249,12 @@ def _trigger_name(source: Source, kind: str) -> str:
     return f"{OWN_SCHEMA}_capture_{source.record_type}_{kind}"
 
 
-def _table(source: Source) -> str:
-    return _quoted(split_table(source.table)[1])
+def _watch_name(source: Source, place: int, kind: str) -> str:
+    return f"{OWN_SCHEMA}_watch{place}_{source.record_type}_{kind}"
 
 
-def _key(row: str, source: Source) -> str:
-    return key_text_sql([f"CAST({row}.{_quoted(name)} AS text)" for name in source.key])
+def _key(row: str, key: Sequence[str]) -> str:
+    return key_text_sql([f"CAST({row}.{_quoted(name)} AS text)" for name in key])
 
 
 def _quoted(name: str) -> str:

@@ -62,7 +62,7 @@ class SourceReader(Protocol):
         """Gives the next records in key order."""
         ...
 
-    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw] | None]:
         """Gives those of the named records that are there; a row is a record's only if its own key is that text."""
         ...
 
@@ -102,11 +102,13 @@ class _PostgresReader:
         images = self._named(connection, table, found)
         return [RecordImage(key, images[key]) for key in found if key in images]
 
-    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw] | None]:
         table = self._find(connection, self._source.table, [*self._source.key, *self._source.column_names])
         return self._named(connection, table, keys)
 
-    def _named(self, connection: Connection, table: CatalogTable, keys: Sequence[str]) -> dict[str, Mapping[str, Raw]]:
+    def _named(
+        self, connection: Connection, table: CatalogTable, keys: Sequence[str]
+    ) -> dict[str, Mapping[str, Raw] | None]:
         """Gives the named records; one with a value that the database itself cannot give hides no other."""
         key_columns = [table.columns[name] for name in self._source.key]
         given = _keys_given(connection, key_columns, keys)
@@ -122,7 +124,7 @@ class _PostgresReader:
                 return {keys[0]: UNREADABLE}
             halves = (self._named(connection, table, some) for some in (keys[:middle], keys[middle:]))
             return {key: image for half in halves for key, image in half.items()}
-        return _those_asked((self._image(table, row) for row in rows), keys)
+        return dict(self._image(table, row) for row in rows)
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         for field, history in self._source.former.items():
@@ -162,12 +164,6 @@ class _PostgresReader:
 def _is_of_a_value(error: DBAPIError) -> bool:
     # Data exceptions, such as bytes that are no text in the encoding.
     return (sqlstate_of(error) or "").startswith("22")
-
-
-def _those_asked(found: Iterable[RecordImage], keys: Sequence[str]) -> dict[str, Mapping[str, Raw]]:
-    # A column's collation may have found `K` for `k`, which is another record.
-    asked = set(keys)
-    return {key: image for key, image in found if image is not None and key in asked}
 
 
 def _plain(sql: str) -> str:
@@ -237,12 +233,13 @@ class _SqliteReader:
         after = true() if parts is None else is_after(self._keys, parts)
         return self._images(connection, self._select(after).limit(limit))
 
-    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw]]:
+    def records(self, connection: Connection, keys: Sequence[str]) -> Mapping[str, Mapping[str, Raw] | None]:
         found: list[RecordImage] = []
         parts = [each for key in keys if (each := key_parts(key, len(self._keys))) is not None]
         for some in in_slices(parts, keys_per_statement(len(self._keys))):
             found += self._images(connection, self._select(is_any_of(self._keys, some)))
-        return _those_asked(found, keys)
+        # A column's collation may have found `K` for `k`: that is another record, under its own key.
+        return dict(found)
 
     def former(self, connection: Connection, keys: Sequence[str]) -> Iterator[FormerRow]:
         for field, history in self._source.former.items():
