@@ -14,7 +14,7 @@ FUNCTION_KINDS = ("capture", "refuse_truncate", *(f"watch{number}" for number in
 EARLIER_FUNCTION_KINDS = ("read_chunk", "read_former", "read_records")
 """What an earlier release installed and nothing calls any more."""
 
-_NOW_MS = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+_NOW_MS = "CAST(date_part('epoch', clock_timestamp()) * 1000 AS bigint)"
 # What runs with our rights calls nothing that a caller put into his own path.
 _SETTINGS = ("search_path=pg_catalog, pg_temp",)
 

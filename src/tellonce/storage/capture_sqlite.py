@@ -206,7 +206,7 @@ def _possible_triggers(source: Source) -> set[str]:
 def _wanted_triggers(source: Source) -> dict[str, tuple[str, str]]:
     """Gives table and SQL of each trigger by its name: those of the source's table, then those of its histories."""
     home = split_table(source.table)[1]
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for kind in _TRIGGERS:
         name = _trigger_name(source, kind)
         found[name] = (home, _trigger_sql(source, name, kind, home, source.key))
