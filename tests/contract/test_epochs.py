@@ -135,7 +135,7 @@ def test_new_view_begins_alone_beside_the_running_relay(city: City) -> None:
     city.add(1, 2, 3)
     city.publish()
     name = with_second_view(city)
-    with city.relay() as relay:
+    with city.relay() as relay, capture_logs() as logs:
         city.rename(1, "Zhao Before")
         drive(relay)
         before = streams(city)
@@ -152,6 +152,8 @@ def test_new_view_begins_alone_beside_the_running_relay(city: City) -> None:
     assert sum(sequence for _, sequence in after[name]) >= 3
     assert {row["view"] for row in city.own_rows(city.names.registry, "published")} == {city.names.view, name}
     assert rest == after
+    # Nor is anything accused of not being told in a view that has no epoch.
+    assert not [line for line in logs if line["event"] == "rows_changed_behind_outbox"]
 
 
 def begin_new(city: City, names: Sequence[str]) -> None:
