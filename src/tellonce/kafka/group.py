@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
 from tellonce.kafka.reading import take_now
+from tellonce.model.quick import quick
 
 __all__ = ["GroupReader", "Partition", "ReadMessage", "Start", "read_message"]
 
@@ -23,6 +24,7 @@ Start = tuple[int, int]
 """Offset to read next, and the leader epoch of the message before it (-1: unknown)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadMessage:
     """One message, with the value of its header `tellonce`."""
