@@ -12,6 +12,7 @@ from tellonce.apply.wanted import terms_of, wanted_of
 from tellonce.model.change import ChangeEvent
 from tellonce.model.divergence import Reason
 from tellonce.model.position import Header
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Update, Why, Write
 from tellonce.storage.subscriber.entries import StreamRow
 from tellonce.storage.subscriber.facts import Asked, Known, Row, RowKey
@@ -22,6 +23,7 @@ from tellonce.storage.subscriber.view import BoundView
 __all__ = ["Offered", "carry_out", "foresee"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
     """The newest event of one record; where it could not be decoded, why."""

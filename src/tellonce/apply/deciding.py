@@ -10,6 +10,7 @@ from typing import Literal
 from tellonce.declare.codec import Raw
 from tellonce.model.change import Value
 from tellonce.model.divergence import Reason, RecordState
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Pass, Update, Why
 from tellonce.storage.subscriber.facts import Candidate, Claim, Known, Link, Number, Rank, Row
 
@@ -32,6 +33,7 @@ class Terms:
     spelt: Mapping[str, str]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A record as its newest event wants it: values by field and, encoded, by column; without the columns left alone.

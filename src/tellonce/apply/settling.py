@@ -8,6 +8,7 @@ from tellonce.model.change import Value
 from tellonce.model.digest import to_hex
 from tellonce.model.divergence import Reason, RecordState
 from tellonce.model.position import Header
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.decisions import Decision, Delete, Insert, Mark, Park, Pass, Update, Why
 from tellonce.storage.subscriber.entries import Entry
 from tellonce.storage.subscriber.facts import Known, Link, Row
@@ -21,6 +22,7 @@ DigestOf = Callable[[Row], int]
 """Gives what a row adds to the sum: one that no record has, where a field cannot be read."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What is known of the event beside its wish: where it stands, what it adds to the sum, and its bytes."""

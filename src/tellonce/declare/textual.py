@@ -1,5 +1,6 @@
 """Codecs for text, closed code lists, yes and no, and bytes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +12,9 @@ from tellonce.model.change import Value
 from tellonce.model.errors import ConfigurationError
 
 __all__ = ["BooleanCodec", "BytesCodec", "CodeListCodec", "TextCodec", "boolean", "bytes_", "codes", "text"]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _check_limit(what: str, limit: int | None) -> None:
@@ -41,7 +45,7 @@ class TextCodec(Codec):
             value = str(number)
         else:
             raise Undecodable(f"expected text, found {kind_of(raw)}")
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and _SURROGATE.search(value):
             raise Undecodable("the text contains half of a surrogate pair, which is no character")
         if "\0" in value:
             raise Undecodable("the text contains a NUL character")

@@ -7,15 +7,17 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from tellonce.kafka.errors import is_end_of_partition, kafka_error
-from tellonce.kafka.reading import take_now
+from tellonce.kafka.reading import Most, take_much
+from tellonce.model.quick import quick
 
 __all__ = ["GroupReader", "Partition", "ReadMessage", "Start", "read_message"]
 
 _log = structlog.get_logger()
 
 _HEADER = "tellonce"
-# Enough to fill a transaction. What comes while one is under way is the next one's.
-_MESSAGES_PER_POLL = 1_000
+# Enough to fill a transaction, whose fixed part is then small beside its records, and a turn of about a second, so that
+# questions are answered and sweeps go on meanwhile. What comes while one is under way is the next one's.
+_MOST_PER_POLL = Most(messages=5_000, bytes=16 * 1024 * 1024, seconds=0.2)
 _POLL_SECONDS = 0.05
 
 Partition = tuple[str, int]
@@ -23,6 +25,7 @@ Start = tuple[int, int]
 """Offset to read next, and the leader epoch of the message before it (-1: unknown)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadMessage:
     """One message, with the value of its header `tellonce`."""
@@ -71,7 +74,7 @@ class GroupReader:
             self._unstarted.discard(place)
             self.assigned.add(place)
         found: dict[Partition, list[ReadMessage]] = {}
-        for message in take_now(self._consumer, _MESSAGES_PER_POLL, _POLL_SECONDS):
+        for message in take_much(self._consumer, _MOST_PER_POLL, _POLL_SECONDS):
             partition = (str(message.topic()), int(message.partition() or 0))
             error = message.error()
             if error is not None and is_end_of_partition(message):

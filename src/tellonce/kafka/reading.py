@@ -1,7 +1,8 @@
 """Reading a log without a group: how far it goes, its last event, and everything up to now."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -11,15 +12,18 @@ from tellonce.kafka.settings import KafkaSettings
 from tellonce.model.errors import RetryableError
 
 __all__ = [
+    "Most",
     "consume_now",
     "first_and_end_offsets",
     "partition_count",
     "read_last_event",
     "read_to_end",
+    "take_much",
     "take_now",
 ]
 
 _BATCH = 500
+_CHUNK = 100
 _SLICE_SECONDS = 0.5
 _WIDEST_STEP = 10_000
 _STEP_GROWTH = 8
@@ -152,6 +156,44 @@ def take_now(consumer: Consumer, most: int, timeout_seconds: float) -> list[Mess
         return [first, *consumer.consume(most - 1, timeout=0)] if most > 1 else [first]
     except KafkaException as error:
         raise error_of(error, "read from Kafka") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Most:
+    """How much is taken at once, by number, by size and by the time that taking it may last; each ends it."""
+
+    messages: int
+    bytes: int
+    seconds: float
+
+
+def take_much(
+    consumer: Consumer, most: Most, timeout_seconds: float, *, monotonic: Callable[[], float] = time.monotonic
+) -> list[Message]:
+    """Gives what a consumer has, up to `most`, as `take_now` does: it waits for the first message, and for no more.
+
+    Asked for all at once, the client would give as many messages however large they are; so it is asked in chunks, and
+    `most.bytes` is exceeded by one chunk at most.
+
+    Raises:
+        TellonceError: the client failed, by `errors.error_of`.
+    """
+    some = take_now(consumer, min(_CHUNK, most.messages), timeout_seconds)
+    found = list(some)
+    size, deadline = _size(some), monotonic() + most.seconds
+    # A chunk that is not full was all that there is.
+    while len(some) == _CHUNK and len(found) < most.messages and size < most.bytes and monotonic() < deadline:
+        try:
+            some = consumer.consume(min(_CHUNK, most.messages - len(found)), timeout=0)
+        except KafkaException as error:
+            raise error_of(error, "read from Kafka") from error
+        found += some
+        size += _size(some)
+    return found
+
+
+def _size(messages: Sequence[Message]) -> int:
+    return sum(len(message.value() or b"") for message in messages)
 
 
 def consume_now(reader: Consumer, most: int, timeout_seconds: float) -> list[Message]:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from tellonce.model.position import Header
+from tellonce.model.quick import quick
 
 __all__ = ["Incoming"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """The newest event of one record, still as bytes."""

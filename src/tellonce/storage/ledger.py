@@ -4,8 +4,9 @@ The stream's sum and counts move with the entries, in the same transaction, unde
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, exists, func, or_, select, update
 
 from tellonce.model.digest import from_hex, to_hex
 from tellonce.model.divergence import Reason, RecordState
@@ -94,16 +95,15 @@ class Ledger:
     def entries(self, pseudonyms: Sequence[str]) -> dict[str, Entry]:
         """Gives the entries of those records that the ledger knows."""
         table = self._own.applied
-        found = select_by_keys(
-            self._connection, select(table).where(table.c.view == self._view), table.c.pseudonym, pseudonyms
-        )
+        statement = select(*_entry_columns(table)).where(table.c.view == self._view)
+        found = select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms)
         return {entry.pseudonym: entry for entry in map(_entry, found)}
 
     def entries_after(self, partition: int, after: str, limit: int) -> list[Entry]:
         """Gives the next entries of a stream in the order of their pseudonyms."""
         table = self._own.applied
         statement = (
-            select(table)
+            select(*_entry_columns(table))
             .where(table.c.view == self._view, table.c.partition == partition, table.c.pseudonym > after)
             .order_by(table.c.pseudonym)
             .limit(limit)
@@ -162,12 +162,10 @@ class Ledger:
         """Gives what the ledger says of each of these records, known or not."""
         table, wanted = self._own.applied, self.wanted(pseudonyms)
         found = {name: Standing(is_wanted=name in wanted) for name in pseudonyms}
-        statement = select(*(table.c[name] for name in Entry.__slots__), table.c.plain).where(
-            table.c.view == self._view
-        )
+        statement = select(*_entry_columns(table), table.c.plain).where(table.c.view == self._view)
         for row in select_by_keys(self._connection, statement, table.c.pseudonym, pseudonyms):
             entry = _entry(row)
-            answers, _, key = str(row.plain or "").partition(" ")
+            answers, _, key = str(row[-1] or "").partition(" ")
             found[entry.pseudonym] = Standing(
                 entry=entry, answers=answers, row=key or None, is_wanted=entry.pseudonym in wanted
             )
@@ -180,11 +178,18 @@ class Ledger:
             RetryableError: one of them is plain no longer, since another process came between.
         """
         table = self._own.applied
-        columns = {name: [getattr(one.entry, name) for one in renewals] for name in Entry.__slots__}
+        names = [name for name in Entry.__slots__ if name != "row_digest"]
+        columns = {name: [getattr(one.entry, name) for one in renewals] for name in names}
         columns["others"] = [one.others for one in renewals]
-        new = given_rows(self._connection, table, columns)
+        # What all of them have, as stream, epoch, state and time, is sent once, and not as a column of its own.
+        given = {name: some for name, some in columns.items() if name == "pseudonym" or some.count(some[0]) < len(some)}
+        new = given_rows(self._connection, table, given)
         is_its = (table.c.view == self._view) & (table.c.pseudonym == new.c.pseudonym) & table.c.plain.is_not(None)
-        values = {name: new.c[name] for name in columns if name != "pseudonym"}
+        values = {
+            name: new.c[name] if name in given else some[0] for name, some in columns.items() if name != "pseudonym"
+        }
+        # Its row holds what the event says, so both digests are one.
+        values["row_digest"] = values["event_digest"]
         done = self._connection.execute(update(table).where(is_its).values(values))
         if done.rowcount != len(renewals):
             msg = "another process decided about a record of this batch meanwhile; the batch is tried again"
@@ -301,11 +306,15 @@ class Ledger:
             self._connection.execute(delete(table).where(table.c.view == self._view, mine))
 
 
-def _entry(row: Row[*tuple[object, ...]]) -> Entry:
-    known = by_name(row)
-    return Entry(
-        **{name: known[name] for name in Entry.__slots__ if name != "state"}, state=RecordState(known["state"])
-    )
+def _entry_columns(table: Table) -> list[ColumnElement[Any]]:
+    return [table.c[name] for name in Entry.__slots__]
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
+    """Gives the entry of a row that begins with `_entry_columns`."""
+    known = dict(zip(Entry.__slots__, row, strict=False))
+    known["state"] = RecordState(known["state"])
+    return Entry(**known)
 
 
 def _stream_row(row: Row[*tuple[object, ...]]) -> StreamRow:

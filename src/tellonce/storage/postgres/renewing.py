@@ -135,13 +135,13 @@ class PostgresRenewing:
 
     def _attempt(self, places: Places, some: Mapping[int, Renewal]) -> tuple[Places, Places]:
         """Writes, and gives what holds its values then; or nothing of that, where something written reads otherwise."""
-        given: Mapping[str, Any] = {"places": list(places)}
+        given = _given(places)
         savepoint = self._connection.begin_nested()
         try:
-            changed = frozenset(self._connection.exec_driver_sql(self._update, given).scalars())
+            changed = frozenset(self._connection.exec_driver_sql(self._update, given).scalars().all())
             if changed:
                 self._connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-            read = self._connection.exec_driver_sql(self._select, given)
+            read = self._connection.exec_driver_sql(self._select, given).all()
             holding = frozenset(place for place, *texts in read if self._are_read_back(some[place], texts))
         except BaseException:
             savepoint.rollback()
@@ -171,9 +171,14 @@ class PostgresRenewing:
         """Gives what is tried again after a refusal: without the rows that others hold, or each half by itself."""
         if why.reason is Reason.LOCKED:
             with self._connection.begin_nested():
-                mine = frozenset(self._connection.exec_driver_sql(self._lock, {"places": list(places)}).scalars())
+                mine = frozenset(self._connection.exec_driver_sql(self._lock, _given(places)).scalars())
             return [mine] if mine != places else []
         return _halves(places)
+
+
+def _given(places: Places) -> dict[str, str]:
+    """Gives places as a statement's parameter, in PostgreSQL's own notation, since the driver takes a step for each."""
+    return {"places": f"{{{','.join(map(str, places))}}}"}
 
 
 def _halves(places: Collection[int]) -> list[Places]:

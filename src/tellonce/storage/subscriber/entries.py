@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tellonce.model.digest import MODULUS, from_hex
 from tellonce.model.divergence import RecordState
 from tellonce.model.position import Position
+from tellonce.model.quick import quick
 
 __all__ = ["COUNTED", "OUTCOMES", "Coverage", "Entry", "StreamRow"]
 
@@ -15,6 +16,7 @@ OUTCOMES = ("applied", "superseded", "out_of_scope", "parked")
 """The terminal states of events, of which every event reaches one."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What the department's ledger says of one record.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tellonce.model.change import Value
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.entries import Entry
 
 __all__ = ["Asked", "Candidate", "Claim", "Found", "Held", "Known", "Link", "Number", "Rank", "Row", "RowKey"]
@@ -94,6 +95,7 @@ class Asked:
     looks_around: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
     """A number that a record answers to: the field whose column may hold it, its value, and how it is the record's."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tellonce.declare.codec import Raw
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.entries import Entry
 from tellonce.storage.subscriber.facts import Rank, RowKey
 
@@ -34,6 +35,7 @@ def answers_of(number: str, claims: Mapping[str, Rank]) -> str:
     return ",".join([number, *sorted(f"{each}:{rank}" for each, rank in claims.items())])
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What our own tables say of a record before its next event.
@@ -47,11 +49,13 @@ class Standing:
     is_wanted: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
     """One row of one record, with the raw values by bound column that it shall hold, and what is kept of the record.
 
-    The row must be open and hold the identifiers among these values already. `others` is the hash of the other fields.
+    The row must be open and hold the identifiers among these values already, and the entry has one digest for the event
+    and for the row, since the row shall hold what the event says. `others` is the hash of the other fields.
     """
 
     row: RowKey

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tellonce.model.divergence import Reason
 from tellonce.model.incoming import Incoming
+from tellonce.model.quick import quick
 from tellonce.storage.subscriber.decisions import Why, Write
 from tellonce.storage.subscriber.entries import Coverage, Entry, StreamRow
 from tellonce.storage.subscriber.facts import Asked, Found, Held, Known, Link, Rank, Row, RowKey
@@ -44,6 +45,7 @@ class Listed:
         return min(_FIRST_WAIT_MS << min(tried, 10), _LONGEST_WAIT_MS) if self.is_retried else None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What is kept of a record after it was dealt with.
