@@ -11,7 +11,7 @@ T = TypeVar("T")
 def quick(made: type[T]) -> type[T]:
     """Gives a frozen dataclass with slots, whose fields are named when it is made, an initialiser that just assigns.
 
-    A frozen dataclass sets each field by `object.__setattr__`, which takes three times as long. So the class is no
+    A frozen dataclass sets each field by `object.__setattr__`, which takes more than twice as long. So the class is no
     longer frozen while the program runs: that nobody sets a field is left to the type checkers, which know it as frozen
     all the same.
     """
