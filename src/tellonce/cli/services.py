@@ -1,5 +1,6 @@
 """Running a service from the command line: logs set up, signals heard, pauses survived, all closed at the end."""
 
+import gc
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -73,6 +74,16 @@ def _pause(service: Service, monitor: Monitor) -> None:
     monitor.paused()
 
 
+def _spare_the_collector() -> None:
+    """Has the collector of cycles leave alone what lives as long as the service, and look at the rest less often.
+
+    A batch makes objects by the ten thousand and no cycles; going through them again and again was 10 to 27 % of what
+    an applier's thread did, in several pairs of runs.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
 def run_service(
     settings: Settings,
     name: str,
@@ -95,6 +106,7 @@ def run_service(
         if monitor is not None:
             stack.enter_context(monitor.served(settings, once=once))
             turn, pause = partial(_turn, service, monitor), partial(_pause, service, monitor)
+        _spare_the_collector()
         _log.info("service_started")
         run_turns(
             turn,
