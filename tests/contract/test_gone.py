@@ -43,8 +43,9 @@ def told(city: City) -> tuple[int, int]:
 
 
 def empty(city: City) -> None:
-    """Delete every resident."""
-    city.execute(city.names.registry, "DELETE FROM resident")
+    """Remove every resident, on PostgreSQL in the way that no row trigger sees."""
+    is_postgres = city.engines[city.names.registry].dialect.name == "postgresql"
+    city.execute(city.names.registry, "TRUNCATE resident" if is_postgres else "DELETE FROM resident")
 
 
 def listed(city: City) -> list[object]:
@@ -56,6 +57,7 @@ def test_table_that_is_emptied_and_loaded_again_empties_no_department(city: City
     """Of a table that is empty for a while, a few deletes go and the others wait, until their records are back."""
     begun(city)
     with careful(city) as relay, capture_logs() as logs:
+        drive(relay)
         empty(city)
         drive(relay)
         gone, waiting = told(city), listed(city)
@@ -68,8 +70,9 @@ def test_table_that_is_emptied_and_loaded_again_empties_no_department(city: City
     assert listed(city) == []
     held = [line for line in logs if line["event"] == "deletes_held"]
     assert sum(line["records"] for line in held) == 4
-    # Nor does the sweep accuse anybody of what is waited for.
-    assert not [line for line in logs if line["event"] == "rows_changed_behind_outbox"]
+    # Nor does the sweep accuse anybody of what is waited for; it was a sweep that found what TRUNCATE has removed.
+    found = [line["records"] for line in logs if line["event"] == "rows_changed_behind_outbox"]
+    assert found in ([], [len(SERIALS)])
 
 
 def test_deletes_that_wait_go_when_a_person_decides(city: City) -> None:
@@ -79,7 +82,7 @@ def test_deletes_that_wait_go_when_a_person_decides(city: City) -> None:
     authority = authority_of(settings, load_contract(settings), registry, city.engines[registry])
     publication = authority.publications[0]
     with careful(city) as relay:
-        empty(city)
+        city.execute(registry, "DELETE FROM resident")
         drive(relay)
     gone = [str(row["record_key"]) for row in city.own_rows(registry, "unpublished")]
     with writing(city.engines[registry]) as connection:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from capturing import citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
+from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.capture import install, plan_install, uninstall, verify, why_not_gone
 from tellonce.storage.database import open_database, writing
@@ -57,16 +58,19 @@ def prepare_partitioned(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("table", ["resident", "east"])
-def test_truncate_is_refused_with_one_sentence(engine: Engine, table: str) -> None:
-    """TRUNCATE, which no row trigger sees, is refused, of one partition too."""
+def test_truncate_has_every_record_looked_at(engine: Engine, table: str) -> None:
+    """TRUNCATE, which no row trigger sees, notes that all is to be swept, of one partition too, and is not refused."""
     prepare_partitioned(engine)
     do(engine, "INSERT INTO resident VALUES (1, 'a', 'b', 'e')")
 
-    with pytest.raises(DBAPIError, match=rf"public.{table} is captured by tellonce and may not be truncated"):
-        do(engine, f"TRUNCATE {table}")
-
-    uninstall(engine, [citizen_source()])
     do(engine, f"TRUNCATE {table}")
+
+    rows = [(row.record_key, row.origin) for row in waiting_rows(engine)]
+    # Of the whole table it is noted for each partition, too.
+    assert (rows[0], set(rows[1:])) == (("1", Origin.CAPTURE), {(None, Origin.SWEEP)})
+    # It says of no record that its change is on the way.
+    with writing(engine) as connection:
+        assert outbox_of(engine).waiting_among(connection, ["1", "2"]) == {"1"}
 
 
 def test_replica_role_is_captured(engine: Engine) -> None:
@@ -99,7 +103,7 @@ def test_trigger_that_does_not_fire_always_is_found_and_set_right(engine: Engine
         ("ALTER FUNCTION tellonce.capture_citizen() SECURITY INVOKER", "other rights or settings"),
         ("GRANT EXECUTE ON FUNCTION tellonce.capture_citizen() TO PUBLIC", "other rights or settings"),
         (
-            """CREATE OR REPLACE FUNCTION tellonce.refuse_truncate_citizen() RETURNS trigger LANGUAGE plpgsql
+            """CREATE OR REPLACE FUNCTION tellonce.truncate_citizen() RETURNS trigger LANGUAGE plpgsql
             AS 'BEGIN RETURN NULL; END'""",
             "another body",
         ),

@@ -73,7 +73,8 @@ class StagingBatch:
     @property
     def is_full(self) -> bool:
         """Whether a limit was reached, so that more may wait."""
-        return self.changes >= self._limits.changes or self.snapshot_records >= self._limits.snapshot_records
+        limits = self._limits
+        return self.changes >= max(1, limits.changes) or self.snapshot_records >= limits.snapshot_records
 
     def stage(self, owed: Collection[StreamId], *, is_probing: bool) -> None:
         """Stages what there is; with `is_probing` it looks first whether the table can be read at all."""

@@ -110,6 +110,11 @@ class PublishingCycle:
         return self._queues.troubled
 
     @property
+    def is_full(self) -> bool:
+        """Whether the last turn took as much as it may, so that more waits."""
+        return self._is_full
+
+    @property
     def paused(self) -> Mapping[str, str]:
         """The record types that are not as declared, and why; the others go on."""
         return self._stager.paused

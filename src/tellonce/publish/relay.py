@@ -244,6 +244,9 @@ class Relay:
         return bool(inquiries)
 
     def _sweep(self) -> bool:
+        # Behind many changes a sweep would only find what they tell.
+        if self._cycle.is_full:
+            return False
         if not self._sweeping:
             if self._monotonic() - self._swept_at < self._settings.sweep_interval_seconds:
                 return False

@@ -3,19 +3,21 @@
 The ledger is never edited: what differs goes the normal path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection, Engine, select
 
 from tellonce.model.change import Origin
+from tellonce.model.digest import pseudonym_of
 from tellonce.model.divergence import RecordState
+from tellonce.model.partitioning import partition_of
 from tellonce.publish.deciding import is_stated
 from tellonce.publish.deletes import held_among
 from tellonce.publish.images import Publication, view_image
 from tellonce.publish.log_check import begun_views
-from tellonce.publish.streams import PublishedView, load_published, load_streams
+from tellonce.publish.streams import PublishedView, StreamId, load_published, load_streams
 from tellonce.storage.database import clock_ms, reading, writing
 from tellonce.storage.outbox import RecordImage
 from tellonce.storage.progress import load_cursor, save_cursor
@@ -54,7 +56,8 @@ def sweep_authority(engine: Engine, publication: Publication) -> Swept:
         else:
             keys = _ledger_keys(connection, views, after)
             chunk = publication.outbox.read_records(connection, keys)
-        changed = _differing(connection, publication, views, chunk)
+        stopped = {stream_id for stream_id, stream in streams.items() if stream.stopped is not None}
+        changed = _differing(connection, publication, views, stopped, chunk)
     is_end = len(chunk) < _CHUNK
     following = f"{phase}:{chunk[-1].record_key}" if not is_end else ("gone:" if phase == "rows" else "rows:")
     finished = is_end and phase == "gone"
@@ -73,10 +76,15 @@ def restart_sweep(engine: Engine, publication: Publication) -> None:
 
 
 def _differing(
-    connection: Connection, publication: Publication, views: Sequence[PublishedView], chunk: Sequence[RecordImage]
+    connection: Connection,
+    publication: Publication,
+    views: Sequence[PublishedView],
+    stopped: Collection[StreamId],
+    chunk: Sequence[RecordImage],
 ) -> list[str]:
     """Gives the records that are not as the ledger states them and of which no change is on its way.
 
+    Those of a stream that stands still are left out, since nothing of them is told.
     All of it is read in one state of the database, in which a change stands together with its note in the outbox.
     """
     keys = [key for key, _ in chunk]
@@ -87,12 +95,11 @@ def _differing(
         known = load_published(connection, view.name, keys)
         for key, image in images.items():
             entry = known.get(key)
-            is_stated_here = (
-                is_stated(entry, view_image(view, entry.pseudonym, image))
-                if entry
-                else image.fields is None and image.trouble is None
-            )
-            if not is_stated_here:
+            pseudonym = entry.pseudonym if entry else pseudonym_of(view.keys.pseudonym, key)
+            if (view.name, partition_of(pseudonym.encode(), view.view.partitions)) in stopped:
+                continue
+            shown = view_image(view, pseudonym, image)
+            if not (is_stated(entry, shown) if entry else not shown.content):
                 found[key] = None
     waiting = publication.outbox.waiting_among(connection, found)
     waiting |= held_among(connection, [view.name for view in views], [*found.keys() - waiting])

@@ -10,8 +10,8 @@ from tellonce.storage.record_keys import key_text_sql, text_of
 
 __all__ = ["EARLIER_FUNCTION_KINDS", "FUNCTION_KINDS", "CaptureFunction", "capture_functions"]
 
-FUNCTION_KINDS = ("capture", "refuse_truncate", *(f"watch{number}" for number in range(MOST_HISTORIES)))
-EARLIER_FUNCTION_KINDS = ("read_chunk", "read_former", "read_records")
+FUNCTION_KINDS = ("capture", "truncate", *(f"watch{number}" for number in range(MOST_HISTORIES)))
+EARLIER_FUNCTION_KINDS = ("read_chunk", "read_former", "read_records", "refuse_truncate")
 """What an earlier release installed and nothing calls any more."""
 
 _NOW_MS = "CAST(date_part('epoch', clock_timestamp()) * 1000 AS bigint)"
@@ -59,20 +59,22 @@ def capture_functions(
     watched = {f"watch{place}": _noting(source, history, key) for place, (history, key) in histories.items()}
     return {
         "capture": _noting(source, table, source.key),
-        "refuse_truncate": CaptureFunction(filled("refuse_truncate_function.sql"), ()),
+        "truncate": _definer("truncate_function.sql", source),
         **watched,
     }
 
 
 def _noting(source: Source, table: CatalogTable, key: Sequence[str]) -> CaptureFunction:
-    outbox = f"{OWN_SCHEMA}.{quoted(f'outbox_{source.record_type}')}"
     columns = [table.columns[name] for name in key]
-    body = filled(
+    return _definer(
         "capture_function.sql",
-        outbox=outbox,
-        outbox_name=literal(outbox),
-        now_ms=_NOW_MS,
+        source,
         old_key=key_text_sql([text_of("OLD", column) for column in columns]),
         new_key=key_text_sql([text_of("NEW", column) for column in columns]),
     )
+
+
+def _definer(template: str, source: Source, **places: str) -> CaptureFunction:
+    outbox = f"{OWN_SCHEMA}.{quoted(f'outbox_{source.record_type}')}"
+    body = filled(template, outbox=outbox, outbox_name=literal(outbox), now_ms=_NOW_MS, **places)
     return CaptureFunction(body, _SETTINGS, is_definer=True)

@@ -5,8 +5,8 @@ What must be known of them:
 - They run with the installer's rights, so an application's role needs none on our schema.
 - They never raise. A change of an unknown record stops its record type; with the outbox gone, the sweep finds changes.
 - They name the key's columns alone, and only in their function's body, so that no ALTER TABLE is refused for them.
-- TRUNCATE is refused; DROP, DETACH PARTITION, `DISABLE TRIGGER` and what a superuser does otherwise go unseen until
-  the sweep.
+- TRUNCATE has every record looked at; DROP, DETACH PARTITION, `DISABLE TRIGGER` and what a superuser does otherwise go
+  unseen until the sweep.
 - No row takes a transaction id of its own, and no row of ours is updated, so that nothing of theirs conflicts.
 """
 
@@ -65,14 +65,15 @@ def parts(connection: Connection, source: Source, *, is_installing: bool = True)
     found = [*_outbox_parts(connection, source), _note_part(connection, source, table)]
     functions = capture_functions(source, table, _watched(connection, source))
     found += [_function_part(connection, source, name, sql) for name, sql in functions.items()]
-    found += [
-        _part(source, f"the function {step.sentence.split()[-1]} is of an earlier release", step.sentence, step.sql)
-        for step in _function_drops(connection, source, EARLIER_FUNCTION_KINDS)
-    ]
     triggers = _trigger_parts(connection, source, table)
     if any(part.problem for part in triggers):
         _check_no_key_twice(connection, source, table)
-    return found + triggers
+    # Last, when no trigger calls them any more.
+    earlier = [
+        _part(source, f"the function {step.sentence.split()[-1]} is of an earlier release", step.sentence, step.sql)
+        for step in _function_drops(connection, source, EARLIER_FUNCTION_KINDS)
+    ]
+    return [*found, *triggers, *earlier]
 
 
 def why_not_gone(connection: Connection, source: Source) -> str | None:
@@ -246,7 +247,7 @@ def _wanted_triggers(
     """Gives the table and the definition of each trigger by the table's oid and the trigger's name."""
     record_type = source.record_type
     capture = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('capture_' + record_type)}()"
-    refuse = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('refuse_truncate_' + record_type)}()"
+    truncate = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted('truncate_' + record_type)}()"
     # Byte for byte, which is cheap and knows every type; of the whole row, since a column that a trigger names could be
     # neither altered nor dropped.
     changed = "WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)"
@@ -262,7 +263,7 @@ def _wanted_triggers(
         wanted[history.oid, f"{watch}_update"] = (on, f"AFTER UPDATE ON {on} FOR EACH ROW {changed} {note}")
     # A statement's trigger is not inherited: TRUNCATE of one partition would pass.
     for oid, on in [(table.oid, table.sql), *_partitions(connection, table)]:
-        wanted[oid, truncate_name] = (on, f"BEFORE TRUNCATE ON {on} FOR EACH STATEMENT {refuse}")
+        wanted[oid, truncate_name] = (on, f"AFTER TRUNCATE ON {on} FOR EACH STATEMENT {truncate}")
     return wanted
 
 
