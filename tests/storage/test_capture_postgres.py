@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
-from capturing import citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
+from capturing import FORMER, citizen_source, do, noted, outbox_of, prepare, stored, waiting_rows
 from tellonce.model.change import Origin
 from tellonce.model.errors import ConfigurationError, RetryableError
 from tellonce.storage.capture import install, plan_install, uninstall, verify, why_not_gone
@@ -476,6 +476,24 @@ def test_row_security_hides_no_row_from_the_relay(engine: Engine, as_role: Engin
     with writing(as_role) as connection, pytest.raises(ConfigurationError, match="row security"):
         why_not_gone(connection, citizen_source())
     assert seen[0].image
+
+
+def test_role_that_owns_nothing_finds_the_capture_sound(engine: Engine, as_role: Engine, role: str) -> None:
+    """Looking needs no right to install: what the owner has installed is as it should be, histories too."""
+    source = citizen_source(former=FORMER)
+    prepare(engine, sources=[source])
+    do(engine, f"GRANT USAGE ON SCHEMA tellonce TO {role}", f"GRANT ALL ON ALL TABLES IN SCHEMA tellonce TO {role}")
+    do(engine, f"GRANT SELECT ON resident, id_history TO {role}")
+
+    sound = verify(as_role, [source])
+    with writing(as_role) as connection:
+        why = why_not_gone(connection, source)
+    do(engine, "DROP TRIGGER tellonce_watch0_citizen ON id_history")
+
+    assert (sound, why) == ((), None)
+    assert [finding.sentence for finding in verify(engine, [source])] == [
+        'the trigger tellonce_watch0_citizen on "public"."id_history" is missing'
+    ]
 
 
 def test_value_that_the_database_cannot_give_hides_no_other_record(engine: Engine) -> None:

@@ -70,7 +70,7 @@ def parts(connection: Connection, source: Source, *, is_installing: bool = True)
         _check_no_key_twice(connection, source, table)
     # Last, when no trigger calls them any more.
     earlier = [
-        _part(source, f"the function {step.sentence.split()[-1]} is of an earlier release", step.sentence, step.sql)
+        _part(source, "a function is of an earlier release", step.sentence, step.sql)
         for step in _function_drops(connection, source, EARLIER_FUNCTION_KINDS)
     ]
     return [*found, *triggers, *earlier]
@@ -132,7 +132,7 @@ def _function_drops(connection: Connection, source: Source, kinds: Sequence[str]
     )
     return [
         Step(
-            sentence=f"Drop the function {OWN_SCHEMA}.{name}",
+            sentence=f"Drop the function {OWN_SCHEMA}.{name}.",
             sql=f"DROP FUNCTION {OWN_SCHEMA}.{quoted(name)}({arguments})",
         )
         for name, arguments in known
@@ -257,7 +257,7 @@ def _wanted_triggers(
         (table.oid, update_name): (table.sql, f"AFTER UPDATE ON {table.sql} FOR EACH ROW {changed} {capture}"),
     }
     for place, (history, _) in _watched(connection, source).items():
-        watch, on = f"{OWN_SCHEMA}_watch{place}_{record_type}", history.sql
+        watch, on = _watch_name(source, place), history.sql
         note = f"EXECUTE FUNCTION {OWN_SCHEMA}.{quoted(f'watch{place}_{record_type}')}()"
         wanted[history.oid, watch] = (on, f"AFTER INSERT OR DELETE ON {on} FOR EACH ROW {note}")
         wanted[history.oid, f"{watch}_update"] = (on, f"AFTER UPDATE ON {on} FOR EACH ROW {changed} {note}")
@@ -268,13 +268,24 @@ def _wanted_triggers(
 
 
 def _watched(connection: Connection, source: Source) -> dict[int, tuple[CatalogTable, Sequence[str]]]:
-    """Gives the history tables that can be watched, by their place; of others a sweep finds the changes."""
+    """Gives the history tables that can be watched, by their place; of others a sweep finds the changes.
+
+    Who owns none only looks, and finds those that the installer could watch.
+    """
+    installed = {name for name, _, _ in _triggers_anywhere(connection, source)}
     found = {place: (find_table(connection, name), key) for place, (name, key) in enumerate(source.histories)}
     return {
         place: (table, key)
         for place, (table, key) in found.items()
-        if table is not None and table.is_owned and table.kind in {"r", "p"} and place < MOST_HISTORIES
+        if table is not None
+        and table.kind in {"r", "p"}
+        and place < MOST_HISTORIES
+        and (table.is_owned or _watch_name(source, place) in installed)
     }
+
+
+def _watch_name(source: Source, place: int) -> str:
+    return f"{OWN_SCHEMA}_watch{place}_{source.record_type}"
 
 
 def _trigger_names(record_type: str) -> tuple[str, str, str]:
